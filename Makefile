@@ -1,0 +1,90 @@
+# Everything a clone needs: `make run` or `make test` alone set up .venv, build the kernel and go on.
+# Needed on the machine: Python 3.11 to 3.13 with venv and headers, gcc, make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+KERNEL := $(wildcard spreadscan/kernel/*.pyx spreadscan/kernel/*.pxd spreadscan/kernel/*.h)
+CHECKED := spreadscan tests
+
+# Stamps: the set-up is repeated only when what it was made from has changed.
+TOOLS := $(VENV)/.tools
+LOCKED := $(VENV)/.locked
+BUILT := $(VENV)/.built
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+# What the kernel is compiled with, from the lock too: a build in isolation would fetch it unchecked.
+$(TOOLS): requirements.lock
+	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 on this machine" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "$(PYTHON) is not Python 3.11 to 3.13; set PYTHON=..." >&2; exit 1; }
+	@echo "setting up $(VENV) and building the kernel; the first time takes a minute or two"
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	awk '/^[a-z]/ { wanted = /^(cython|packaging|picows|setuptools|wheel)==/ } wanted' \
+		requirements.lock > $(VENV)/tools.lock
+	$(PIP) install --quiet --no-deps --require-hashes -r $(VENV)/tools.lock
+	touch $@
+
+$(LOCKED): $(TOOLS)
+	$(PIP) install --quiet --no-warn-conflicts --require-hashes --no-build-isolation \
+		-r requirements.lock
+	touch $@
+
+$(BUILT): $(TOOLS) pyproject.toml $(KERNEL)
+	$(PIP) install --quiet --no-build-isolation --no-deps -e .
+	touch $@
+
+# Installing and compiling need each other's core, not each other's result.
+.PHONY: setup
+setup: ## Make .venv and build the kernel
+	@$(MAKE) --no-print-directory --silent --jobs=2 $(LOCKED) $(BUILT)
+
+.PHONY: run
+run: setup ## The whole pipeline on the simulated exchanges, with a live board
+	@$(BIN)/spreadscan up --sim
+
+.PHONY: test
+test: setup ## All tests
+	$(BIN)/python -m pytest
+
+.PHONY: check
+check: setup ## Lint, format, types, spelling, architecture
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/mypy
+	$(BIN)/codespell --toml pyproject.toml $(CHECKED) config docs ansible Makefile README.md CHANGELOG.md
+	$(BIN)/python -m pytest --quiet tests/test_architecture.py
+
+.PHONY: bench
+bench: setup ## Measure this machine against the numbers of the design
+	@$(BIN)/spreadscan bench
+
+.PHONY: nightly
+nightly: setup ## The long tests that the ordinary run leaves out
+	$(BIN)/python -m pytest -m nightly --timeout=1800
+
+.PHONY: wheel
+wheel: setup ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	@ls dist/*.whl
+
+.PHONY: lock
+lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+
+.PHONY: clean
+clean: ## Remove what was built; keeps .venv's packages, generated/ and data/
+	rm -rf build dist spreadscan.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(BUILT)
+	find spreadscan tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f spreadscan/kernel/*.so spreadscan/kernel/*.c

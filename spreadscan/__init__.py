@@ -1,0 +1,1 @@
+"""spreadscan: spot-perpetual spreads across exchanges, in real time, never a phantom."""

@@ -1,0 +1,208 @@
+"""The shape of the four configuration files: every key, its type and its range. No logic.
+
+Keys end in their unit. Each stage gets only its branch. ``config.py`` loads the files and checks
+what no single key can tell; ``config/*.toml`` says what each key is for and why it has its value.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from spreadscan.model import Market
+
+__all__ = [
+    "DirectionRow",
+    "DirectionsFile",
+    "DiscoveryConfig",
+    "EngineConfig",
+    "ExchangeConfig",
+    "ExchangesFile",
+    "FeeConfig",
+    "FeedConfig",
+    "FeesFile",
+    "MainFile",
+    "MarketConfig",
+    "MarketFees",
+    "RuntimeConfig",
+    "ShmConfig",
+    "SimConfig",
+    "TrackerConfig",
+]
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+PositiveInt = Annotated[int, Meta(gt=0)]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+RestUrl = Annotated[str, Meta(pattern=r"^https?://[^\s]+[^/\s]$")]
+WsUrl = Annotated[str, Meta(pattern=r"^wss?://[^\s]+[^/\s]$")]
+
+
+class Branch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every branch refuses keys it does not know."""
+
+
+class ShmConfig(Branch, frozen=True):
+    """Shared memory."""
+
+    prefix: Name
+    """Regions are called ``/<prefix>.prices`` and so on."""
+    backing: Literal["posix", "hugetlbfs"]
+    hugetlbfs_dir: str
+    """Mount point used when backing is hugetlbfs."""
+    owner: str
+    """User that must own the regions; ``"self"`` is whoever runs the process."""
+    lock_memory: bool
+    """mlock regions; a refusal by the kernel's limit is reported, not fatal."""
+    attach_timeout_s: NotNegative
+    """How long a process waits for shm-init before it exits 75."""
+
+
+class RuntimeConfig(Branch, frozen=True):
+    """What every process shares."""
+
+    run_dir: str
+    """Lock files and the wake-up socket."""
+    generated_dir: str
+    """Where discovery writes the universe and everybody reads it."""
+    heartbeat_interval_ms: PositiveInt
+    stop_timeout_s: Positive
+    """How long the supervisor waits for a process to end before it kills it."""
+    log_level: Literal["debug", "info", "warning", "error"]
+
+
+class FeedConfig(Branch, frozen=True):
+    """Market-data connections."""
+
+    retry_base_ms: PositiveInt
+    """Second retry; the first is immediate and each further one doubles."""
+    retry_cap_s: Positive
+    healthy_after_s: Positive
+    """Data must flow this long before the back-off starts anew."""
+    connect_timeout_s: Positive
+    silence_limit_s: Positive
+    """A connection on which nothing came for this long, not even a ping, is dropped."""
+    max_frame_bytes: PositiveInt
+
+
+class EngineConfig(Branch, frozen=True):
+    """When a route signals."""
+
+    wait: Literal["spin", "adaptive", "eventfd"]
+    spin_us: NotNegative
+    """adaptive: how long to spin before sleeping on the eventfd."""
+    wait_bound_ms: PositiveInt
+    """Longest sleep; a lost wake-up costs no more than this."""
+    open_net_bps: float
+    rearm_net_bps: float
+    """A route that fell to this may open again; must be below open_net_bps."""
+    update_step_bps: Positive
+    min_executable_usd: NotNegative
+    max_spread_bps: Positive
+    """Beyond this a spread is taken for a mistake and suppressed."""
+    max_leg_age_ms: PositiveInt
+    """A leg whose last quote is older is stale."""
+
+
+class TrackerConfig(Branch, frozen=True):
+    """The episode ledger."""
+
+    data_dir: str
+    snapshot_interval_ms: PositiveInt
+    converge_net_bps: float
+    """An episode whose net spread, on fresh legs, is at or below this has converged."""
+    max_life_s: Positive
+
+
+class DiscoveryConfig(Branch, frozen=True):
+    """Listings over REST."""
+
+    request_timeout_s: Positive
+    attempts: PositiveInt
+    max_body_bytes: PositiveInt
+    min_share_of_last: Annotated[float, Meta(ge=0, le=1)]
+    """A result with a smaller share of the last good pairs is refused unless forced."""
+
+
+class MarketConfig(Branch, frozen=True):
+    """Address and operating limits of one source."""
+
+    rest_url: RestUrl
+    ws_url: WsUrl
+    topics_per_connection: PositiveInt
+    topics_per_message: PositiveInt
+    messages_per_s: Positive
+    """Subscribe messages on one connection, pings included."""
+    connects_per_window: PositiveInt
+    connects_window_s: Positive
+
+
+class ExchangeConfig(Branch, frozen=True):
+    """One exchange."""
+
+    enabled: bool
+    spot: MarketConfig
+    futures: MarketConfig
+
+    def market(self, market: Market) -> MarketConfig:
+        """Return the branch of one market."""
+        return self.spot if market is Market.SPOT else self.futures
+
+
+class SimConfig(Branch, frozen=True):
+    """Where the simulated exchanges listen; source S is at ``<base>/<S>``."""
+
+    rest_base: RestUrl
+    ws_base: WsUrl
+
+
+class FeeConfig(Branch, frozen=True):
+    """What one fill costs, in basis points of its value; negative is a rebate."""
+
+    maker_bps: float
+    taker_bps: float
+
+
+class MainFile(Branch, frozen=True):
+    """config.toml."""
+
+    shm: ShmConfig
+    runtime: RuntimeConfig
+    feed: FeedConfig
+    engine: EngineConfig
+    tracker: TrackerConfig
+    discovery: DiscoveryConfig
+
+
+class ExchangesFile(Branch, frozen=True):
+    """exchanges.toml."""
+
+    exchanges: dict[str, ExchangeConfig]
+    sim: SimConfig
+
+
+class DirectionRow(Branch, frozen=True):
+    """One ``[[direction]]``; its id stands in records for ever."""
+
+    id: Annotated[int, Meta(ge=0, le=255)]
+    spot: str
+    futures: str
+
+
+class DirectionsFile(Branch, frozen=True):
+    """directions.toml."""
+
+    direction: list[DirectionRow]
+
+
+class MarketFees(Branch, frozen=True):
+    """Fees of one exchange."""
+
+    spot: FeeConfig
+    futures: FeeConfig
+
+
+class FeesFile(Branch, frozen=True):
+    """fees.toml."""
+
+    fees: dict[str, MarketFees]

@@ -1,0 +1,156 @@
+"""Errors, sorted by who must act.
+
+* SpreadscanError
+    * ConfigError: the operator must edit a file. Exit 78, systemd does not retry.
+    * RegionError: a shared-memory region cannot be used.
+        * LayoutMismatch: the region was made by another build. Exit 78.
+        * RegionMissing: its creator has not run yet. Exit 75, systemd retries.
+        * RegionRefused: truncated, foreign or damaged. Exit 78.
+    * AlreadyRunning: another process holds this role. Exit 75.
+    * UniverseError: the symbol set in ``generated/`` is absent, mixed or damaged. Exit 78.
+    * DiscoveryError: a listing could not be read; the last universe stays.
+    * FeedError: one connection is unusable; drop it, back off, count. The process lives.
+    * PortInUse: a listening address is taken. Exit 75.
+
+Outside data raises one of these; an inside mistake is an ``AssertionError`` and crashes the
+process. Each error keeps its values as attributes and says what was found and expected.
+"""
+
+__all__ = [
+    "EXIT_CONFIG",
+    "EXIT_FAILED",
+    "EXIT_TEMPORARY",
+    "EXIT_USAGE",
+    "AlreadyRunning",
+    "ConfigError",
+    "DiscoveryError",
+    "FeedError",
+    "LayoutMismatch",
+    "PortInUse",
+    "RegionError",
+    "RegionMissing",
+    "RegionRefused",
+    "SpreadscanError",
+    "UniverseError",
+]
+
+# sysexits(3): the shell's and systemd's own vocabulary.
+EXIT_FAILED = 1
+EXIT_USAGE = 64
+EXIT_TEMPORARY = 75
+EXIT_CONFIG = 78
+
+
+class SpreadscanError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_code = EXIT_FAILED
+
+
+class ConfigError(SpreadscanError):
+    """A configuration file holds something that cannot be used.
+
+    Args:
+        file: the file as the operator wrote it on the command line.
+        key: dotted path of the key, ``""`` when the file as a whole is meant.
+        found: what stands there.
+        expected: what would have been accepted.
+    """
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, file: str, key: str, found: str, expected: str) -> None:
+        self.file = file
+        self.key = key
+        self.found = found
+        self.expected = expected
+        where = f"{file}: {key}" if key else file
+        super().__init__(f"{where}: found {found}, expected {expected}")
+
+
+class RegionError(SpreadscanError):
+    """A shared-memory region cannot be used."""
+
+    exit_code = EXIT_CONFIG
+
+
+class LayoutMismatch(RegionError):
+    """A region or the kernel was built to another layout.
+
+    Args:
+        region: name of the region, or ``"kernel"``.
+        field: the header field or constant that differs.
+        found: the value in the region.
+        expected: the value of this build.
+    """
+
+    def __init__(self, region: str, field: str, found: object, expected: object) -> None:
+        self.region = region
+        self.field = field
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{region}: {field} is {found}, this build expects {expected}")
+
+
+class RegionMissing(RegionError):
+    """A region has not been created yet."""
+
+    exit_code = EXIT_TEMPORARY
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+        super().__init__(f"{region}: no such shared-memory region; run shm-init first")
+
+
+class RegionRefused(RegionError):
+    """A region is truncated, damaged, or belongs to somebody else."""
+
+    def __init__(self, region: str, reason: str, found: object, expected: object) -> None:
+        self.region = region
+        self.reason = reason
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{region}: {reason}: found {found}, expected {expected}")
+
+
+class AlreadyRunning(SpreadscanError):
+    """Another living process holds this role's lock."""
+
+    exit_code = EXIT_TEMPORARY
+
+    def __init__(self, role: str, owner: str) -> None:
+        self.role = role
+        self.owner = owner
+        super().__init__(f"{role}: already running ({owner})")
+
+
+class UniverseError(SpreadscanError):
+    """The generated symbol set is absent, mixed or damaged."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, file: str, found: str, expected: str) -> None:
+        self.file = file
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{file}: found {found}, expected {expected}")
+
+
+class DiscoveryError(SpreadscanError):
+    """A listing could not be fetched or read."""
+
+    exit_code = EXIT_TEMPORARY
+
+
+class FeedError(SpreadscanError):
+    """One connection is unusable."""
+
+
+class PortInUse(SpreadscanError):
+    """A listening address is taken by another process."""
+
+    exit_code = EXIT_TEMPORARY
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__(f"{address}: address already in use; stop its owner or change the port")

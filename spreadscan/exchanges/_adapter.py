@@ -1,0 +1,147 @@
+"""The contract of an exchange: data and pure functions, no socket, clock or log.
+
+One file an exchange (``exchanges/<name>.py``) ends in ``ADAPTER = Adapter(...)``; nothing else in
+the package may know its name. Addresses and the operating limits stand in
+``config/exchanges.toml``; what stands here is how the exchange speaks and the limits that it
+never forgives.
+
+A *path* names a value inside a frame: ``"data.0.bids.0.1"`` is the second item of the first row of
+``bids`` in the first item of ``data``. Several paths may be given for one field; whichever a frame
+has is taken.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from spreadscan.model import Market, RawInstrument
+
+__all__ = [
+    "Ack",
+    "Adapter",
+    "Control",
+    "Heartbeat",
+    "Ignored",
+    "JsonPlan",
+    "Limits",
+    "MarketSpec",
+    "Notice",
+    "Pong",
+    "Refused",
+    "RestRequest",
+]
+
+
+class JsonPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the quote stands in a JSON frame; the kernel compiles it once.
+
+    A frame that has no symbol, or nothing but a symbol, or fails a *where* condition, is no quote
+    and goes to ``Adapter.classify``. Where a side is an array of levels, an empty one makes the
+    quote one-sided; so does a price or quantity of zero.
+    """
+
+    symbol: tuple[str, ...]
+    bid: tuple[str, ...]
+    bid_qty: tuple[str, ...]
+    ask: tuple[str, ...]
+    ask_qty: tuple[str, ...]
+    exchange_ms: tuple[str, ...] = ()
+    """Unix milliseconds; empty where the exchange sends no time."""
+    update_id: tuple[str, ...] = ()
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(path, accepted values); a value ending in ``*`` accepts every string it begins."""
+
+
+class RestRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One GET below the market's ``rest_url``."""
+
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """A subscription was accepted; says nothing about data."""
+
+    request_id: str | None = None
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A subscription was refused.
+
+    ``symbols`` names those that are known to be refused, in the exchange's spelling; empty when
+    the frame does not say.
+    """
+
+    symbols: tuple[str, ...]
+    reason: str
+    request_id: str | None = None
+
+
+class Pong(msgspec.Struct, frozen=True):
+    """Answer to our heartbeat: the connection lives, which says nothing about its symbols."""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """The exchange announces that it will close this connection."""
+
+    reason: str
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """A well-formed frame of no interest here, such as another channel's."""
+
+    what: str
+
+
+Control = Ack | Refused | Pong | Notice | Ignored
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """What the client must send to be kept; None in Adapter where the server pings."""
+
+    payload: str
+    interval_s: float
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits that the exchange enforces; a configuration beyond them is refused.
+
+    Each with its source in the adapter's docstring. None: no limit is published.
+    """
+
+    topics_per_connection: int | None = None
+    topics_per_message: int | None = None
+    message_bytes: int | None = None
+    messages_per_s: float | None = None
+    connects_per_window: int | None = None
+    connects_window_s: float = 300.0
+    lifetime_s: float | None = None
+
+
+class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One market of an exchange, that is: one source."""
+
+    instruments: RestRequest
+    parse_instruments: Callable[[bytes], list[RawInstrument]]
+    """Body of one page to rows; raises DiscoveryError when it is no listing."""
+    next_page: Callable[[bytes], RestRequest | None] = lambda _body: None
+    """The request for the page after this body, None after the last."""
+    plan: JsonPlan
+    limits: Limits
+    topic: Callable[[str], str]
+    """Exchange symbol to the topic string that subscribes its quotes."""
+    heartbeat: Heartbeat | None = None
+
+
+class Adapter(msgspec.Struct, frozen=True, kw_only=True):
+    """An exchange."""
+
+    name: str
+    venue_id: int
+    """Stored in records for ever: source ids are 2 * venue_id and 2 * venue_id + 1."""
+    markets: Mapping[Market, MarketSpec]
+    subscribe: Callable[[Sequence[str], int], str]
+    """(topics, request number) to one text frame; the caller has already split to the limits."""
+    unsubscribe: Callable[[Sequence[str], int], str]
+    classify: Callable[[bytes], Control]
+    """Meaning of a frame that is no quote; raises FeedError when it is no frame of theirs."""

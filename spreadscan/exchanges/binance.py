@@ -1,0 +1,294 @@
+"""Binance: spot and USD-M perpetuals.
+
+Sources: github.com/binance/binance-spot-api-docs (rest-api.md, web-socket-streams.md, read
+2026-07-21); developers.binance.com/docs/derivatives/usds-margined-futures, with its notice on the
+split of WebSocket addresses (2026-03-06); behaviour marked *seen* was recorded live by third
+parties on 2026-10-07.
+
+Quirks:
+
+* A ``bookTicker`` frame is always the whole best bid and ask; there is no snapshot after a
+  subscription: a quiet symbol stays silent until its next change.
+* Spot frames carry no time at all. Futures frames carry ``T``, the matching engine's time, and
+  ``E``, the time of sending; ``T`` is the quote's age.
+* ``u`` grows for each symbol and is never reused; an older ``u`` is an old quote.
+* An unknown symbol is acknowledged and then stays silent (*seen* on futures), so a listing is no
+  proof of data.
+* Futures quotes live on ``/public``; the same stream on ``/market`` is acknowledged and silent.
+* Stream names are lower case, everything else upper case. Symbols may hold non-ASCII letters.
+* Delisted rows stay in the listings for ever: futures as SETTLING, spot as BREAK.
+* A contract is always one unit of ``baseAsset``; scaled coins carry the factor in that very name
+  (``1000PEPE``). ``pricePrecision`` disagrees with ``tickSize``; only the filters are right.
+* ``contractType`` may carry two words (``CURRENT_QUARTER DELIVERING``), and is empty on rows that
+  are not yet listed.
+
+Limits: 1,024 streams a connection (documented; the 1,025th is refused and closes the connection,
+*seen*); incoming messages 5/s spot, 10/s futures, pings and pongs included; spot 300 connects in
+five minutes for one address, futures publish none; 24 h of life. The server pings; the client only
+answers, so no heartbeat is declared.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import orjson
+
+from spreadscan.errors import FeedError
+from spreadscan.exchanges._adapter import (
+    Ack,
+    Adapter,
+    Control,
+    Ignored,
+    JsonPlan,
+    Limits,
+    MarketSpec,
+    Notice,
+    Refused,
+    RestRequest,
+)
+from spreadscan.exchanges._wire import listed_number, read_control, read_listing
+from spreadscan.model import ContractKind, Market, RawInstrument
+
+__all__ = ["ADAPTER"]
+
+DAY_S = 86_400.0
+
+# Perpetuals carry a delivery date in 2100 (several, a few thousand seconds apart); an earlier one
+# is the announced end of trading.
+NO_DELIVERY_MS = 4_133_404_800_000
+
+# Recorded 2024-08-09 (combined stream); the raw form is the inner object alone.
+#   {"stream":"btcusdt@bookTicker","data":{"u":50093421613,"s":"BTCUSDT","b":"61685.99000000",
+#    "B":"1.25869000","a":"61686.00000000","A":"2.44816000"}}
+SPOT_PLAN = JsonPlan(
+    symbol=("data.s", "s"),
+    bid=("data.b", "b"),
+    bid_qty=("data.B", "B"),
+    ask=("data.a", "a"),
+    ask_qty=("data.A", "A"),
+    update_id=("data.u", "u"),
+)
+
+# Recorded 2026-08-20 (raw); older frames lack "ps" and "st".
+#   {"e":"bookTicker","u":11331904350110,"s":"BTCUSDT","ps":"BTCUSDT","b":"72009.00","B":"3.065",
+#    "a":"72009.10","A":"2.180","T":1787231293915,"E":1787231293915,"st":1}
+FUTURES_PLAN = msgspec.structs.replace(SPOT_PLAN, exchange_ms=("data.T", "T"))
+
+
+class _Filter(msgspec.Struct):
+    filterType: str
+    tickSize: str = ""
+    stepSize: str = ""
+    minQty: str = ""
+    minNotional: str = ""
+    notional: str = ""
+
+
+class _SpotRow(msgspec.Struct):
+    symbol: str
+    status: str
+    baseAsset: str
+    quoteAsset: str
+    filters: list[_Filter]
+    isSpotTradingAllowed: bool = True
+
+
+class _SpotListing(msgspec.Struct):
+    symbols: list[_SpotRow]
+
+
+class _FuturesRow(msgspec.Struct):
+    symbol: str
+    status: str
+    contractType: str
+    baseAsset: str
+    quoteAsset: str
+    marginAsset: str
+    filters: list[_Filter]
+    deliveryDate: int = NO_DELIVERY_MS
+    underlyingType: str = "COIN"
+
+
+class _FuturesListing(msgspec.Struct):
+    symbols: list[_FuturesRow]
+
+
+class _Rules(msgspec.Struct, frozen=True):
+    """Trading rules of one row, out of its filters."""
+
+    tick_size: float = 0.0
+    qty_step: float = 0.0
+    min_qty: float = 0.0
+    min_notional: float = 0.0
+
+
+def _rules(filters: list[_Filter]) -> _Rules:
+    found = {row.filterType: row for row in filters}
+    price, lot = found.get("PRICE_FILTER"), found.get("LOT_SIZE")
+    # NOTIONAL replaced MIN_NOTIONAL on spot; futures kept the old name with another key.
+    notional = found.get("NOTIONAL") or found.get("MIN_NOTIONAL")
+    return _Rules(
+        tick_size=listed_number(price.tickSize) if price else 0.0,
+        qty_step=listed_number(lot.stepSize) if lot else 0.0,
+        min_qty=listed_number(lot.minQty) if lot else 0.0,
+        min_notional=listed_number(notional.minNotional or notional.notional) if notional else 0.0,
+    )
+
+
+def parse_spot(body: bytes) -> list[RawInstrument]:
+    """Return the rows of ``/api/v3/exchangeInfo``.
+
+    Raises:
+        DiscoveryError: the body is no such listing.
+    """
+    return [_spot_instrument(row) for row in read_listing(body, _SpotListing).symbols]
+
+
+def _spot_instrument(row: _SpotRow) -> RawInstrument:
+    rules = _rules(row.filters)
+    return RawInstrument(
+        exchange_symbol=row.symbol,
+        base=row.baseAsset,
+        quote=row.quoteAsset,
+        settle="",
+        kind=ContractKind.SPOT,
+        status=row.status,
+        is_trading=row.status == "TRADING" and row.isSpotTradingAllowed,
+        tick_size=rules.tick_size,
+        qty_step=rules.qty_step,
+        min_qty=rules.min_qty,
+        min_notional=rules.min_notional,
+    )
+
+
+def parse_futures(body: bytes) -> list[RawInstrument]:
+    """Return the rows of ``/fapi/v1/exchangeInfo``.
+
+    Raises:
+        DiscoveryError: the body is no such listing.
+    """
+    return [_futures_instrument(row) for row in read_listing(body, _FuturesListing).symbols]
+
+
+def _futures_instrument(row: _FuturesRow) -> RawInstrument:
+    rules = _rules(row.filters)
+    kind = _kind(row)
+    is_ending = kind is ContractKind.LINEAR_PERPETUAL and row.deliveryDate < NO_DELIVERY_MS
+    return RawInstrument(
+        exchange_symbol=row.symbol,
+        base=row.baseAsset,
+        quote=row.quoteAsset,
+        settle=row.marginAsset,
+        kind=kind,
+        status=row.status,
+        is_trading=row.status == "TRADING",
+        tick_size=rules.tick_size,
+        qty_step=rules.qty_step,
+        min_qty=rules.min_qty,
+        min_notional=rules.min_notional,
+        delisting_ms=row.deliveryDate if is_ending else None,
+    )
+
+
+def _kind(row: _FuturesRow) -> ContractKind:
+    """Sort a futures row by contract and by what it is written on."""
+    if row.marginAsset == row.baseAsset:
+        return ContractKind.INVERSE
+    if row.contractType == "TRADIFI_PERPETUAL":
+        return ContractKind.NOT_CRYPTO
+    if row.contractType == "" or row.underlyingType == "PREMARKET":
+        return ContractKind.PRE_MARKET
+    if row.contractType not in {"PERPETUAL", "PERPETUAL_DELIVERING"}:
+        return ContractKind.DATED
+    # INDEX (a basket) and every kind of security: no coin that a spot market could deliver.
+    return (
+        ContractKind.LINEAR_PERPETUAL if row.underlyingType == "COIN" else ContractKind.NOT_CRYPTO
+    )
+
+
+def _topic(symbol: str) -> str:
+    return f"{symbol.lower()}@bookTicker"
+
+
+def _request(method: str, topics: Sequence[str], request_id: int) -> str:
+    return orjson.dumps({"method": method, "params": list(topics), "id": request_id}).decode()
+
+
+def _subscribe(topics: Sequence[str], request_id: int) -> str:
+    return _request("SUBSCRIBE", topics, request_id)
+
+
+def _unsubscribe(topics: Sequence[str], request_id: int) -> str:
+    return _request("UNSUBSCRIBE", topics, request_id)
+
+
+def classify(frame: bytes) -> Control:
+    """Return the meaning of a frame that is no quote.
+
+    Raises:
+        FeedError: the frame is none of this exchange's.
+    """
+    # {"result":null,"id":1}                                              acknowledged
+    # {"code":2,"msg":"Invalid request: unknown variant","id":1}          refused, spot
+    # {"error":{"code":4,"msg":"Too many subscriptions"},"id":6}          refused, seen on futures
+    # {"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}   closing soon
+    tree = read_control(frame)
+    inner = tree.get("data")
+    event = (inner if isinstance(inner, dict) else tree).get("e")
+    if event == "serverShutdown":
+        return Notice("serverShutdown")
+    if isinstance(tree.get("error"), dict):
+        return Refused((), _reason(tree["error"]), _id_of(tree))
+    if "code" in tree and "msg" in tree:
+        return Refused((), _reason(tree), _id_of(tree))
+    if "result" in tree:
+        return Ack(_id_of(tree))
+    if isinstance(tree.get("stream"), str):
+        return Ignored(tree["stream"])
+    if isinstance(event, str):
+        return Ignored(event)
+    raise FeedError(f"found an object with keys {sorted(tree)}, expected an answer or a stream")
+
+
+def _reason(tree: dict[str, Any]) -> str:
+    return f"{tree.get('code')}: {tree.get('msg')}"
+
+
+def _id_of(tree: dict[str, Any]) -> str | None:
+    found = tree.get("id")
+    return None if found is None else str(found)
+
+
+ADAPTER = Adapter(
+    name="binance",
+    venue_id=0,
+    markets={
+        Market.SPOT: MarketSpec(
+            # Permission sets are a third of the body and say nothing that is used.
+            instruments=RestRequest(
+                path="/api/v3/exchangeInfo", query=(("showPermissionSets", "false"),)
+            ),
+            parse_instruments=parse_spot,
+            plan=SPOT_PLAN,
+            limits=Limits(
+                topics_per_connection=1024,
+                messages_per_s=5.0,
+                connects_per_window=300,
+                connects_window_s=300.0,
+                lifetime_s=DAY_S,
+            ),
+            topic=_topic,
+        ),
+        Market.FUTURES: MarketSpec(
+            instruments=RestRequest(path="/fapi/v1/exchangeInfo"),
+            parse_instruments=parse_futures,
+            plan=FUTURES_PLAN,
+            limits=Limits(topics_per_connection=1024, messages_per_s=10.0, lifetime_s=DAY_S),
+            topic=_topic,
+        ),
+    },
+    subscribe=_subscribe,
+    unsubscribe=_unsubscribe,
+    classify=classify,
+)

@@ -1,0 +1,257 @@
+"""OKX v5: spot and USDT-margined perpetual swaps.
+
+Sources: www.okx.com/docs-v5/en (public data, order-book channel, WebSocket overview and errors;
+read 2026-07-02 to 2026-07-22) and its change log; behaviour marked *seen* was recorded live by
+third parties in 2026-08 and 2026-09.
+
+Quirks:
+
+* ``bbo-tbt`` sends the whole first level at most every 10 ms, and again after about 60 s without a
+  change, with the same ``seqId``. ``ts`` is the matching engine's time. ``seqId`` may restart
+  lower after maintenance.
+* A row of a book is ``[price, quantity, "0", orders]``; the third is not a quantity. Quantities
+  are base coins on spot and *contracts* on swaps, which are ``ctVal * ctMult`` coins each and may
+  be traded in fractions (``lotSz`` 0.01).
+* Prices are always per one coin: there are no ``1000...`` names, the factor sits in ``ctVal``.
+* Swaps have empty ``baseCcy`` and ``quoteCcy``; the pair stands in ``instFamily``.
+* An acknowledgement carries the same ``arg`` as data does, so only ``data`` makes a quote.
+* A bad symbol refuses only itself, in an error frame whose text alone names it (*seen*).
+* Announced listings come with nearly all fields empty; every number is a string, ``""`` is null.
+* Stocks, commodities and currencies are swaps too, told apart by ``instCategory``.
+
+Limits: three connects a second for one address; 480 requests an hour on one connection, so
+subscriptions are batched; all arguments of subscriptions within 64 KiB (a longer frame closes the
+connection with 1009); channels on one connection are capped by an unpublished number (close code
+4009). A connection on which nothing was pushed for 30 s is closed: the client sends the text
+``ping`` and gets the text ``pong``.
+"""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+import orjson
+
+from spreadscan.errors import DiscoveryError, FeedError
+from spreadscan.exchanges._adapter import (
+    Ack,
+    Adapter,
+    Control,
+    Heartbeat,
+    Ignored,
+    JsonPlan,
+    Limits,
+    MarketSpec,
+    Notice,
+    Pong,
+    Refused,
+    RestRequest,
+)
+from spreadscan.exchanges._wire import listed_number, read_control, read_listing
+from spreadscan.model import ContractKind, Market, RawInstrument
+
+__all__ = ["ADAPTER"]
+
+CHANNEL = "bbo-tbt"
+
+# The wire's own names of instrument symbols inside an error text.
+REFUSED_SYMBOL = re.compile(r"instId:([^\s,]*[^\s,.])")
+CRYPTO_CATEGORIES = {"", "1"}
+
+# Recorded 2024-10-31:
+#   {"arg":{"channel":"bbo-tbt","instId":"BTC-USDT"},"data":[{"asks":[["74165.9","0.00001198","0",
+#    "1"]],"bids":[["74037.2","4.22723227","0","4"]],"ts":"1730367981772","seqId":26213414}]}
+# Recorded 2022-05-13, the slower channel that recordings hold (shortened):
+#   {"arg":{"channel":"tickers","instId":"UNI-USD-SWAP"},"data":[{"instType":"SWAP","instId":
+#    "UNI-USD-SWAP","last":"5.123","askPx":"5.142","askSz":"25","bidPx":"5.134","bidSz":"96",
+#    "ts":"1652459223143"}]}
+# An acknowledgement holds an arg too: {"event":"subscribe","arg":{"channel":"bbo-tbt","instId":
+# "BTC-USDT"},"connId":"a4d3ae55"}. With no field of a quote in it, it is no quote.
+PLAN = JsonPlan(
+    symbol=("arg.instId",),
+    bid=("data.0.bids.0.0", "data.0.bidPx"),
+    bid_qty=("data.0.bids.0.1", "data.0.bidSz"),
+    ask=("data.0.asks.0.0", "data.0.askPx"),
+    ask_qty=("data.0.asks.0.1", "data.0.askSz"),
+    exchange_ms=("data.0.ts",),
+    update_id=("data.0.seqId",),
+    where=(("arg.channel", (CHANNEL, "tickers")),),
+)
+
+LIMITS = Limits(message_bytes=65_536, connects_per_window=3, connects_window_s=1.0)
+# Below the 30 s of silence after which the server closes, with room for a late answer.
+HEARTBEAT = Heartbeat(payload="ping", interval_s=20.0)
+
+
+class _Row(msgspec.Struct):
+    instId: str
+    state: str
+    baseCcy: str = ""
+    quoteCcy: str = ""
+    settleCcy: str = ""
+    instFamily: str = ""
+    ctType: str = ""
+    ctVal: str = ""
+    ctMult: str = ""
+    ctValCcy: str = ""
+    tickSz: str = ""
+    lotSz: str = ""
+    minSz: str = ""
+    expTime: str = ""
+    ruleType: str = ""
+    instCategory: str = ""
+
+
+class _Listing(msgspec.Struct):
+    code: str
+    msg: str
+    data: list[_Row]
+
+
+def _rows(body: bytes) -> list[_Row]:
+    listing = read_listing(body, _Listing)
+    if listing.code != "0":
+        raise DiscoveryError(f"found code {listing.code} ({listing.msg}), expected code 0")
+    return listing.data
+
+
+def parse_spot(body: bytes) -> list[RawInstrument]:
+    """Return the rows of ``/api/v5/public/instruments?instType=SPOT``.
+
+    Raises:
+        DiscoveryError: the body is no such listing.
+    """
+    return [_spot_instrument(row) for row in _rows(body)]
+
+
+def _spot_instrument(row: _Row) -> RawInstrument:
+    return RawInstrument(
+        exchange_symbol=row.instId,
+        base=row.baseCcy,
+        quote=row.quoteCcy,
+        settle="",
+        kind=_special_kind(row) or ContractKind.SPOT,
+        status=row.state,
+        is_trading=row.state == "live",
+        tick_size=listed_number(row.tickSz),
+        qty_step=listed_number(row.lotSz),
+        min_qty=listed_number(row.minSz),
+        delisting_ms=int(listed_number(row.expTime)) or None,
+    )
+
+
+def parse_futures(body: bytes) -> list[RawInstrument]:
+    """Return the rows of ``/api/v5/public/instruments?instType=SWAP``.
+
+    Raises:
+        DiscoveryError: the body is no such listing.
+    """
+    return [_futures_instrument(row) for row in _rows(body)]
+
+
+def _futures_instrument(row: _Row) -> RawInstrument:
+    family_base, _, family_quote = row.instFamily.partition("-")
+    kind = _special_kind(row) or (
+        ContractKind.LINEAR_PERPETUAL if row.ctType == "linear" else ContractKind.INVERSE
+    )
+    # ctValCcy is the coin of a linear contract, but "USD" on an inverse one.
+    base = row.ctValCcy if kind is ContractKind.LINEAR_PERPETUAL else family_base
+    return RawInstrument(
+        exchange_symbol=row.instId,
+        base=base or family_base,
+        quote=family_quote,
+        settle=row.settleCcy,
+        kind=kind,
+        status=row.state,
+        is_trading=row.state == "live",
+        contract_size=listed_number(row.ctVal) * listed_number(row.ctMult),
+        tick_size=listed_number(row.tickSz),
+        qty_step=listed_number(row.lotSz),
+        min_qty=listed_number(row.minSz),
+        delisting_ms=int(listed_number(row.expTime)) or None,
+    )
+
+
+def _special_kind(row: _Row) -> ContractKind | None:
+    """Return why a row can take no part whatever its contract, None when it can."""
+    if row.state == "test":
+        return ContractKind.TEST
+    # Before the opening auction a book may be crossed and the fields of the contract are empty.
+    if row.state == "preopen" or row.ruleType not in {"", "normal"}:
+        return ContractKind.PRE_MARKET
+    if row.instCategory not in CRYPTO_CATEGORIES:
+        return ContractKind.NOT_CRYPTO
+    return None
+
+
+def _topic(symbol: str) -> str:
+    return f"{CHANNEL}:{symbol}"
+
+
+def _request(operation: str, topics: Sequence[str], request_id: int) -> str:
+    pairs = (topic.partition(":") for topic in topics)
+    args = [{"channel": channel, "instId": symbol} for channel, _, symbol in pairs]
+    return orjson.dumps({"id": str(request_id), "op": operation, "args": args}).decode()
+
+
+def _subscribe(topics: Sequence[str], request_id: int) -> str:
+    return _request("subscribe", topics, request_id)
+
+
+def _unsubscribe(topics: Sequence[str], request_id: int) -> str:
+    return _request("unsubscribe", topics, request_id)
+
+
+def classify(frame: bytes) -> Control:
+    """Return the meaning of a frame that is no quote.
+
+    Raises:
+        FeedError: the frame is none of this exchange's.
+    """
+    # {"event":"error","code":"60018","msg":"Wrong URL or channel:bbo-tbt,instId:ETH-USD-SWAP
+    #  doesn't exist. Please use the correct URL, ...","connId":"a4d3ae55"}
+    # {"event":"notice","code":"64008","msg":"The connection will soon be closed ...","connId":
+    #  "a4d3ae55"}
+    if frame == b"pong":
+        return Pong()
+    tree = read_control(frame)
+    event = tree.get("event")
+    request_id = None if tree.get("id") is None else str(tree["id"])
+    if event in {"subscribe", "unsubscribe"}:
+        return Ack(request_id)
+    if event == "error":
+        message = str(tree.get("msg", ""))
+        symbols = tuple(REFUSED_SYMBOL.findall(message)) if tree.get("code") == "60018" else ()
+        return Refused(symbols, f"{tree.get('code')}: {message}", request_id)
+    if event == "notice":
+        return Notice(f"{tree.get('code')}: {tree.get('msg')}")
+    if isinstance(event, str):
+        return Ignored(event)
+    arg = tree.get("arg")
+    if isinstance(arg, dict) and isinstance(arg.get("channel"), str):
+        return Ignored(arg["channel"])
+    raise FeedError(f"found an object with keys {sorted(tree)}, expected an event or a channel")
+
+
+def _market(kind: str, market: Market) -> MarketSpec:
+    return MarketSpec(
+        instruments=RestRequest(path="/api/v5/public/instruments", query=(("instType", kind),)),
+        parse_instruments=parse_spot if market is Market.SPOT else parse_futures,
+        plan=PLAN,
+        limits=LIMITS,
+        topic=_topic,
+        heartbeat=HEARTBEAT,
+    )
+
+
+ADAPTER = Adapter(
+    name="okx",
+    venue_id=2,
+    markets={
+        Market.SPOT: _market("SPOT", Market.SPOT),
+        Market.FUTURES: _market("SWAP", Market.FUTURES),
+    },
+    subscribe=_subscribe,
+    unsubscribe=_unsubscribe,
+    classify=classify,
+)

@@ -1,0 +1,44 @@
+"""Frame bytes to a quote, by a declared plan, without making a Python object on the way."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from spreadscan.exchanges._adapter import JsonPlan
+
+class Extracted(NamedTuple):
+    """What `Extractor.decode` found. Prices and sizes are per one base coin."""
+
+    status: int
+    """A QuoteStatus; the other fields hold values only when it is QUOTE (0)."""
+    symbol_id: int
+    """-1 when the frame names no known symbol."""
+    bid: float
+    bid_qty: float
+    ask: float
+    ask_qty: float
+    exchange_ns: int
+    """-1 where the frame carries no time."""
+    update_id: int
+    """-1 where the frame carries none."""
+    symbol: str | None
+    """The symbol as spelled in the frame, when one was found (also when unknown)."""
+
+class Extractor:
+    """A plan compiled for the instruments of one source.
+
+    Args:
+        plan: where the values stand.
+        legs: (exchange symbol, symbol id, price multiplier, quantity factor); a price in the frame
+            is divided by the multiplier, a quantity multiplied by the factor.
+
+    Concurrency: none; one per connection thread.
+    """
+
+    def __init__(self, plan: JsonPlan, legs: Iterable[tuple[str, int, float, float]]) -> None: ...
+    def decode(self, frame: bytes) -> Extracted: ...
+    def add_leg(
+        self, symbol: str, symbol_id: int, price_multiplier: float, qty_factor: float
+    ) -> None: ...
+    def bench_decode(self, frames: list[bytes], rounds: int) -> int: ...
+
+STATUS_NUMBERS: dict[str, int]

@@ -1,0 +1,303 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True
+"""From a WebSocket frame to the price store, without a Python object in between.
+
+One FeedSink a source owns its slots in the store; one QuoteListener a connection extracts quotes
+from its frames and hands them to the sink. Frames that are no quotes go to a Python callback.
+"""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from spreadscan.kernel.extract cimport (
+    Extractor, STATUS_MALFORMED, STATUS_NOT_A_QUOTE, STATUS_OLD_UPDATE, STATUS_ONE_SIDED,
+    STATUS_QUOTE, frame_t, quote_t,
+)
+from spreadscan.kernel.memory cimport (
+    DirtyBits, HealthSlot, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, count, load_acquire_u64,
+    mark_dirty, price_data_t, record_latency, seqlock_write, store_relaxed_u64, store_release_u64,
+    wake_if_sleeping,
+)
+
+from spreadscan.errors import FeedError
+from spreadscan.model import SlotFlag
+from spreadscan.shm.layout import FeedCounter, Histogram
+
+cdef uint16_t NEVER_WRITTEN = SlotFlag.NEVER_WRITTEN
+cdef uint16_t ONE_SIDED = SlotFlag.ONE_SIDED
+cdef int FRAMES = FeedCounter.FRAMES
+cdef int QUOTES = FeedCounter.QUOTES
+cdef int CONTROL_FRAMES = FeedCounter.CONTROL_FRAMES
+cdef int BYTES = FeedCounter.BYTES
+cdef int SYMBOLS_LIVE = FeedCounter.SYMBOLS_LIVE
+cdef int WAKEUPS = FeedCounter.WAKEUPS
+cdef int REFUSED = FeedCounter.REFUSED
+cdef int RECEIVE_TO_STORE = Histogram.FEED_RECEIVE_TO_STORE
+
+cdef inline int64_t now_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
+
+
+cdef class FeedSink:
+    """A source's slots in the price store, and the only writer of them.
+
+    Args:
+        source_id: whose slots.
+        extractor: the compiled plan with the source's instruments.
+        prices: writable price store.
+        dirty: writable bitmap.
+        health: the feed's own slot.
+
+    Concurrency: one thread; holder of the source's lock. Taking the source raises its epoch, which
+    makes every older slot unusable, and heals slots a killed predecessor left half written.
+    """
+
+    cdef:
+        Extractor extractor
+        PriceSlots prices
+        DirtyBits dirty
+        HealthSlot health
+        readonly int source_id
+        readonly int64_t epoch
+        int wake_fd
+        int first_slot
+        int live
+        int64_t received_ns                 # arrival of the bytes that are being consumed
+        price_data_t slots[MAX_SYMBOLS]     # what stands in the store, without reading it back
+
+    def __init__(
+        self, int source_id, Extractor extractor, PriceSlots prices, DirtyBits dirty,
+        HealthSlot health,
+    ) -> None:
+        cdef int symbol_id
+        if not 0 <= source_id < NUM_SOURCES:
+            raise IndexError(f"source {source_id}, expected 0 to {NUM_SOURCES - 1}")
+        prices.mapping.writable_base()
+        dirty.mapping.writable_base()
+        health.mapping.writable_base()
+        self.source_id = source_id
+        self.extractor = extractor
+        self.prices = prices
+        self.dirty = dirty
+        self.health = health
+        self.wake_fd = -1
+        self.first_slot = source_id * MAX_SYMBOLS
+        # Odd = owned. A predecessor that was killed left it odd: the next odd number then.
+        self.epoch = (load_acquire_u64(&prices.prices.sources[source_id].epoch) + 1) | 1
+        store_release_u64(&prices.prices.sources[source_id].epoch, self.epoch)
+        memset(self.slots, 0, sizeof(self.slots))
+        for symbol_id in range(MAX_SYMBOLS):
+            self.slots[symbol_id].flags = NEVER_WRITTEN
+            self.slots[symbol_id].epoch = <uint16_t>self.epoch
+            self.slots[symbol_id].update_id = -1
+            self.publish(symbol_id)
+
+    def close(self) -> None:
+        """Give the source up: its epoch becomes even and every slot unusable at once."""
+        store_release_u64(&self.prices.prices.sources[self.source_id].epoch, self.epoch + 1)
+
+    def set_wake_fd(self, int wake_fd) -> None:
+        """Use this eventfd to wake the engine; -1 for none."""
+        self.wake_fd = wake_fd
+
+    def mark(self, int symbol_id, uint16_t flag) -> None:
+        """Make a symbol unusable until its next fresh quote, which may have any update id."""
+        if not 0 <= symbol_id < MAX_SYMBOLS:
+            raise IndexError(f"symbol {symbol_id}, expected 0 to {MAX_SYMBOLS - 1}")
+        self.set_flag(symbol_id, flag)
+        self.slots[symbol_id].update_id = -1
+
+    @property
+    def live_count(self) -> int:
+        """Symbols whose slot is usable."""
+        return self.live
+
+    def is_live(self, int symbol_id) -> bool:
+        """Whether a symbol's slot is usable."""
+        if not 0 <= symbol_id < MAX_SYMBOLS:
+            raise IndexError(f"symbol {symbol_id}, expected 0 to {MAX_SYMBOLS - 1}")
+        return self.slots[symbol_id].flags == 0
+
+    cdef void publish(self, int symbol_id) noexcept:
+        cdef int slot = self.first_slot + symbol_id
+        seqlock_write(
+            &self.prices.prices.seqs[slot], &self.prices.prices.entries[slot], &self.slots[symbol_id]
+        )
+
+    cdef void announce(self, int symbol_id) noexcept:
+        mark_dirty(self.dirty.dirty, self.source_id, symbol_id)
+        if wake_if_sleeping(self.dirty.dirty, self.wake_fd):
+            count(self.health.slot, WAKEUPS, 1)
+
+    cdef void set_flag(self, int symbol_id, uint16_t flag) noexcept:
+        cdef price_data_t* slot = &self.slots[symbol_id]
+        if slot.flags & flag:
+            return
+        if slot.flags == 0:
+            self.live -= 1
+            store_relaxed_u64(&self.health.slot.counters[SYMBOLS_LIVE], self.live)
+        slot.flags |= flag
+        self.publish(symbol_id)
+        self.announce(symbol_id)
+
+    cdef int accept(self, const quote_t* quote) noexcept:
+        # An id equal to the last one is the exchange repeating an unchanged book: proof of life.
+        cdef price_data_t* slot = &self.slots[quote.symbol_id]
+        cdef int64_t delay_ns
+        if quote.update_id >= 0 and quote.update_id < slot.update_id:
+            return STATUS_OLD_UPDATE
+        if slot.flags:
+            slot.flags = 0
+            self.live += 1
+            store_relaxed_u64(&self.health.slot.counters[SYMBOLS_LIVE], self.live)
+        slot.bid = quote.bid
+        slot.ask = quote.ask
+        slot.bid_qty = quote.bid_qty
+        slot.ask_qty = quote.ask_qty
+        slot.exchange_ns = quote.exchange_ns
+        slot.received_ns = self.received_ns
+        slot.update_id = quote.update_id
+        delay_ns = now_ns() - self.received_ns
+        slot.publish_delay_ns = <uint32_t>min(delay_ns, <int64_t>0xFFFFFFFF)
+        self.publish(quote.symbol_id)
+        self.announce(quote.symbol_id)
+        record_latency(self.health.slot, RECEIVE_TO_STORE, delay_ns)
+        return STATUS_QUOTE
+
+    cdef int consume(self, const char* payload, Py_ssize_t size) noexcept:
+        # One whole message: extract, judge, publish; returns the status, which is counted.
+        # received_ns was set by the caller.
+        cdef quote_t quote
+        cdef frame_t frame
+        cdef int status = self.extractor.extract(payload, size, &quote, &frame)
+        count(self.health.slot, FRAMES, 1)
+        count(self.health.slot, BYTES, size)
+        if status == STATUS_QUOTE:
+            status = self.accept(&quote)
+        elif status == STATUS_ONE_SIDED:
+            self.set_flag(quote.symbol_id, ONE_SIDED)
+        if status == STATUS_QUOTE:
+            count(self.health.slot, QUOTES, 1)
+        elif status != STATUS_NOT_A_QUOTE:
+            count(self.health.slot, REFUSED + status, 1)
+        return status
+
+    def feed(self, bytes payload) -> int:
+        """Treat *payload* as one message; return its QuoteStatus."""
+        self.received_ns = now_ns()
+        return self.consume(payload, len(payload))
+
+    def bench_consume(self, list payloads, int rounds) -> int:
+        """Consume every payload *rounds* times inside the kernel; return how many were quotes."""
+        cdef bytes payload
+        cdef int round_number
+        cdef int64_t quotes = 0
+        for round_number in range(rounds):
+            self.received_ns = now_ns()
+            for payload in payloads:
+                quotes += self.consume(payload, len(payload)) == STATUS_QUOTE
+        return quotes
+
+
+cdef class QuoteListener(WSListener):
+    """One connection of a feed.
+
+    Args:
+        sink: where quotes go.
+        on_control: called with the bytes of every message that is no quote; may raise FeedError,
+            which counts the message as malformed and keeps the connection.
+        on_closed: called once with this listener when the connection is gone.
+        max_message_bytes: longer fragmented messages are refused.
+    """
+
+    cdef:
+        FeedSink sink
+        object on_control
+        object on_closed
+        Py_ssize_t max_message_bytes
+        bytearray parts
+        bint skipping
+        bint batch_goes_on                  # the next frame came with the same read
+        readonly object transport
+        readonly int64_t quotes
+        readonly int64_t first_quote_ns
+        readonly int64_t last_frame_ns
+
+    def __init__(self, FeedSink sink, on_control, on_closed, Py_ssize_t max_message_bytes) -> None:
+        self.sink = sink
+        self.on_control = on_control
+        self.on_closed = on_closed
+        self.max_message_bytes = max_message_bytes
+
+    cpdef on_ws_connected(self, WSTransport transport):
+        """Remember the transport."""
+        self.transport = transport
+        self.last_frame_ns = now_ns()
+
+    cpdef on_ws_disconnected(self, WSTransport transport):
+        """Tell the owner; its symbols become unusable before anything else happens."""
+        self.transport = None
+        self.on_closed(self)
+
+    cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        """Consume one frame; called by the transport for every frame as it is parsed.
+
+        All frames of one read arrived when the first of them is seen; what a later one waited for
+        its turn is its publish delay. The transport must not answer pings itself, or the last frame
+        of a read could pass by unseen.
+        """
+        if not self.batch_goes_on:
+            self.sink.received_ns = self.last_frame_ns = now_ns()
+        else:
+            self.sink.received_ns = self.last_frame_ns
+        self.batch_goes_on = not frame.last_in_buffer
+        if frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.BINARY:
+            if frame.fin:
+                self.message(frame.payload_ptr, frame.payload_size)
+            else:
+                self.parts = bytearray()
+                self.skipping = False
+                self.fragment(frame)
+        elif frame.msg_type == WSMsgType.CONTINUATION:
+            self.fragment(frame)
+        elif frame.msg_type == WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code(), frame.get_close_message())
+            transport.disconnect()
+
+    cdef int fragment(self, WSFrame frame) except -1:
+        # Exchanges send whole messages; one that does not is still understood, within the bound.
+        if self.parts is None:
+            count(self.sink.health.slot, REFUSED + STATUS_MALFORMED, 1)
+            return 0
+        if len(self.parts) + frame.payload_size > self.max_message_bytes:
+            self.skipping = True
+            self.parts.clear()
+        if not self.skipping:
+            self.parts += frame.payload_ptr[: frame.payload_size]
+        if frame.fin:
+            whole, self.parts = bytes(self.parts), None
+            if self.skipping:
+                count(self.sink.health.slot, REFUSED + STATUS_MALFORMED, 1)
+            else:
+                self.message(whole, len(whole))
+        return 0
+
+    cdef int message(self, const char* payload, Py_ssize_t size) except -1:
+        cdef int status = self.sink.consume(payload, size)
+        if status == STATUS_QUOTE:
+            if self.quotes == 0:
+                self.first_quote_ns = self.sink.received_ns
+            self.quotes += 1
+        elif status == STATUS_NOT_A_QUOTE:
+            count(self.sink.health.slot, CONTROL_FRAMES, 1)
+            try:
+                self.on_control(self, payload[:size])
+            except FeedError:
+                count(self.sink.health.slot, REFUSED + STATUS_MALFORMED, 1)
+        return 0

@@ -1,0 +1,26 @@
+"""The engine's pass: dirty symbols in, signals out, one kernel call."""
+
+from collections.abc import Iterable
+
+from spreadscan.config import EngineConfig
+from spreadscan.kernel.memory import DirtyBits, HealthSlot, PriceSlots, SignalRing
+
+WAIT_MODES: dict[str, int]
+
+class Scanner:
+    """All routes of a universe, and the one producer of the ring.
+
+    Concurrency: one thread of one process, the engine; never blocks on a feed or the tracker.
+    """
+
+    spilled: int
+    open_routes: int
+    def __init__(
+        self, prices: PriceSlots, dirty: DirtyBits, ring: SignalRing, health: HealthSlot
+    ) -> None: ...
+    def configure(self, config: EngineConfig) -> None: ...
+    def set_wake_fd(self, wake_fd: int) -> None: ...
+    def set_pause(self, everything: bool, sources: int, directions: int) -> None: ...
+    def set_routes(self, routes: Iterable[tuple[int, int, int, int, float]]) -> None: ...
+    def scan(self) -> int: ...
+    def run(self, budget_ns: int) -> int: ...

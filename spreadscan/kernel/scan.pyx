@@ -1,0 +1,496 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True
+"""The engine's pass: dirty symbols in, signals out, one kernel call, no Python object.
+
+A pass takes the dirty words, reads only the prices whose sequence moved, keeps its own copy of both
+legs of every route and computes the routes that a change touches. The spread formulas are those of
+engine/spread.py, in the same order.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.unistd cimport read as posix_read
+
+from spreadscan.kernel.memory cimport (
+    DirtyBits, HealthSlot, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing,
+    WORDS_PER_SOURCE, count, cpu_relax, exchange_acq_rel_u64, fence_seq_cst, load_acquire_u64,
+    load_relaxed_u64, lowest_bit, price_data_t, record_latency, ring_push, seqlock_read, signal_t,
+    store_seq_cst_u32,
+)
+
+from spreadscan.model import SignalType
+from spreadscan.shm.layout import SIGNAL_PAYLOAD_BYTES, SIGNAL_VERSION, EngineCounter, Histogram
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    short POLLIN
+    int ppoll(pollfd* fds, unsigned long count, const timespec* timeout, const void* mask)
+
+cdef uint16_t SIGNAL_OPEN = SignalType.OPEN
+cdef uint16_t SIGNAL_UPDATE = SignalType.UPDATE
+cdef uint16_t SIGNAL_CLOSE = SignalType.CLOSE
+cdef uint16_t VERSION = SIGNAL_VERSION
+cdef uint32_t PAYLOAD_BYTES = SIGNAL_PAYLOAD_BYTES
+cdef int PASSES = EngineCounter.PASSES
+cdef int DIRTY_SYMBOLS = EngineCounter.DIRTY_SYMBOLS
+cdef int ROUTES_EVALUATED = EngineCounter.ROUTES_EVALUATED
+cdef int SIGNALS_OPEN = EngineCounter.SIGNALS_OPEN
+cdef int SIGNALS_UPDATE = EngineCounter.SIGNALS_UPDATE
+cdef int SIGNALS_CLOSE = EngineCounter.SIGNALS_CLOSE
+cdef int RING_FULL = EngineCounter.RING_FULL
+cdef int CONFLATED = EngineCounter.CONFLATED
+cdef int SPILLED = EngineCounter.SPILLED
+cdef int SLEEPS = EngineCounter.SLEEPS
+cdef int TORN_READS = EngineCounter.TORN_READS
+cdef int SUPPRESSED_UNUSABLE = EngineCounter.SUPPRESSED_UNUSABLE
+cdef int SUPPRESSED_DEAD_EPOCH = EngineCounter.SUPPRESSED_DEAD_EPOCH
+cdef int SUPPRESSED_STALE = EngineCounter.SUPPRESSED_STALE
+cdef int SUPPRESSED_SIZE = EngineCounter.SUPPRESSED_SIZE
+cdef int SUPPRESSED_INSANE = EngineCounter.SUPPRESSED_INSANE
+cdef int SUPPRESSED_PAUSED = EngineCounter.SUPPRESSED_PAUSED
+cdef int RECEIVE_TO_SCAN = Histogram.ENGINE_RECEIVE_TO_SCAN
+cdef int SCAN_PASS = Histogram.ENGINE_SCAN_PASS
+
+cdef enum:
+    WAIT_SPIN = 0
+    WAIT_ADAPTIVE = 1
+    WAIT_EVENTFD = 2
+    # Openings and endings that found the ring full; beyond it a route keeps its state until there
+    # is room, so that none is lost.
+    SPILL_CAPACITY = 4096
+
+WAIT_MODES = {"spin": WAIT_SPIN, "adaptive": WAIT_ADAPTIVE, "eventfd": WAIT_EVENTFD}
+
+
+cdef struct leg_t:
+    price_data_t data
+    uint64_t sequence
+    bint is_stable
+    int first_route     # in route_of_slot
+    int route_count
+
+
+cdef struct route_t:
+    int spot_slot
+    int futures_slot
+    uint8_t direction
+    uint16_t symbol_id
+    double fee_bps
+    bint is_open
+    double signalled_net_bps
+    uint32_t opening
+
+
+cdef inline int64_t now_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
+
+
+cdef class Scanner:
+    """All routes of a universe, and the one producer of the ring; see the stub file."""
+
+    cdef:
+        PriceSlots prices
+        DirtyBits dirty
+        SignalRing ring
+        HealthSlot health
+        leg_t* legs
+        route_t* routes
+        int* route_of_slot
+        int route_total
+        int words_in_use
+        signal_t* spill
+        int spill_count
+        uint64_t epochs[NUM_SOURCES]
+        # thresholds
+        double open_net_bps
+        double rearm_net_bps
+        double update_step_bps
+        double min_executable_usd
+        double max_spread_bps
+        int64_t max_leg_age_ns
+        # pauses
+        bint is_paused
+        uint64_t paused_sources
+        uint64_t paused_directions
+        # waiting
+        int wait_mode
+        int64_t spin_ns
+        int64_t wait_bound_ns
+        int wake_fd
+
+    def __cinit__(self) -> None:
+        self.legs = <leg_t*>calloc(SLOT_COUNT, sizeof(leg_t))
+        self.spill = <signal_t*>calloc(SPILL_CAPACITY, sizeof(signal_t))
+        if self.legs == NULL or self.spill == NULL:
+            raise MemoryError
+        self.wake_fd = -1
+
+    def __dealloc__(self) -> None:
+        free(self.legs)
+        free(self.spill)
+        free(self.routes)
+        free(self.route_of_slot)
+
+    def __init__(
+        self, PriceSlots prices, DirtyBits dirty, SignalRing ring, HealthSlot health
+    ) -> None:
+        for mapping in (dirty.mapping, ring.mapping, health.mapping):
+            if not mapping.writable:
+                raise PermissionError("the engine writes dirty, ring and health")
+        self.prices = prices
+        self.dirty = dirty
+        self.ring = ring
+        self.health = health
+
+    def configure(self, config) -> None:
+        """Take thresholds and wait mode from an EngineConfig."""
+        self.open_net_bps = config.open_net_bps
+        self.rearm_net_bps = config.rearm_net_bps
+        self.update_step_bps = config.update_step_bps
+        self.min_executable_usd = config.min_executable_usd
+        self.max_spread_bps = config.max_spread_bps
+        self.max_leg_age_ns = config.max_leg_age_ms * 1_000_000
+        self.wait_mode = WAIT_MODES[config.wait]
+        self.spin_ns = <int64_t>(config.spin_us * 1000)
+        self.wait_bound_ns = config.wait_bound_ms * 1_000_000
+
+    def set_wake_fd(self, int wake_fd) -> None:
+        """Sleep on this eventfd; it must be non-blocking."""
+        self.wake_fd = wake_fd
+
+    def set_pause(self, bint everything, uint64_t sources, uint64_t directions) -> None:
+        """Suppress signals of all routes, of sources (bit = id) or of directions (bit = id)."""
+        self.is_paused = everything
+        self.paused_sources = sources
+        self.paused_directions = directions
+
+    def set_routes(self, routes) -> None:
+        """Replace the routes: (spot slot, futures slot, direction, symbol id, fee_bps) each.
+
+        Every leg is read afresh with the next pass, so nothing that changed before is missed.
+        """
+        cdef int index, slot, side
+        cdef int* filled
+        routes = list(routes)
+        free(self.routes)
+        free(self.route_of_slot)
+        self.route_total = len(routes)
+        self.routes = <route_t*>calloc(max(1, len(routes)), sizeof(route_t))
+        self.route_of_slot = <int*>calloc(max(1, 2 * len(routes)), sizeof(int))
+        if self.routes == NULL or self.route_of_slot == NULL:
+            raise MemoryError
+        memset(self.legs, 0, SLOT_COUNT * sizeof(leg_t))
+        highest_symbol = -1
+        for index, (spot_slot, futures_slot, direction, symbol_id, fee_bps) in enumerate(routes):
+            for slot in (spot_slot, futures_slot):
+                if not 0 <= slot < SLOT_COUNT:
+                    raise IndexError(f"slot {slot}, expected 0 to {SLOT_COUNT - 1}")
+            if not 0 <= symbol_id < MAX_SYMBOLS:
+                raise IndexError(f"symbol {symbol_id}, expected 0 to {MAX_SYMBOLS - 1}")
+            self.routes[index].spot_slot = spot_slot
+            self.routes[index].futures_slot = futures_slot
+            self.routes[index].direction = direction
+            self.routes[index].symbol_id = symbol_id
+            self.routes[index].fee_bps = fee_bps
+            self.legs[<int>spot_slot].route_count += 1
+            self.legs[<int>futures_slot].route_count += 1
+            highest_symbol = max(highest_symbol, symbol_id)
+        self.words_in_use = (highest_symbol + 64) // 64
+        index = 0
+        for slot in range(SLOT_COUNT):
+            self.legs[slot].first_route = index
+            index += self.legs[slot].route_count
+            self.legs[slot].route_count = 0
+        for index in range(self.route_total):
+            for side in range(2):
+                slot = self.routes[index].futures_slot if side else self.routes[index].spot_slot
+                filled = &self.legs[slot].route_count
+                self.route_of_slot[self.legs[slot].first_route + filled[0]] = index
+                filled[0] += 1
+        for slot in range(SLOT_COUNT):
+            # Odd, so no stable sequence equals it: the first look at every leg reads it.
+            self.legs[slot].sequence = 1
+            if self.legs[slot].route_count:
+                self.dirty.mark(slot // MAX_SYMBOLS, slot % MAX_SYMBOLS)
+
+    def scan(self) -> int:
+        """Do one pass now; return how many symbols had changed."""
+        cdef int changed
+        with nogil:
+            changed = self.scan_pass(now_ns())
+        return changed
+
+    def run(self, int64_t budget_ns) -> int:
+        """Scan and wait by the configured mode for *budget_ns*; return the passes that found work.
+
+        A signal to the process ends a sleep early. Holds no lock; releases the GIL throughout.
+        """
+        cdef int busy
+        with nogil:
+            busy = self.run_loop(now_ns() + budget_ns)
+        return busy
+
+    cdef int run_loop(self, int64_t deadline_ns) noexcept nogil:
+        cdef int busy = 0
+        cdef int64_t now = now_ns()
+        cdef int64_t idle_since = now
+        while now < deadline_ns:
+            if self.is_anything_dirty():
+                self.scan_pass(now)
+                busy += 1
+                now = idle_since = now_ns()
+                continue
+            if self.wait_mode == WAIT_SPIN or (
+                self.wait_mode == WAIT_ADAPTIVE and now - idle_since < self.spin_ns
+            ):
+                cpu_relax()
+            elif self.sleep(min(self.wait_bound_ns, deadline_ns - now)) < 0:
+                break
+            now = now_ns()
+        if self.spill_count:
+            self.flush_spill()
+        return busy
+
+    cdef bint is_anything_dirty(self) noexcept nogil:
+        cdef int source_id, word
+        for source_id in range(NUM_SOURCES):
+            for word in range(self.words_in_use):
+                if load_relaxed_u64(&self.dirty.dirty.words[source_id][word]):
+                    return True
+        return False
+
+    cdef int sleep(self, int64_t limit_ns) noexcept nogil:
+        # sync: the engine's half of the sleep handshake, see wake_if_sleeping. Says -1 when a
+        # signal came in.
+        cdef pollfd waiter
+        cdef timespec limit
+        cdef uint64_t drained
+        cdef int outcome = 0
+        store_seq_cst_u32(&self.dirty.dirty.engine_sleeping, 1)
+        fence_seq_cst()
+        if not self.is_anything_dirty():
+            waiter.fd = self.wake_fd
+            waiter.events = POLLIN
+            waiter.revents = 0
+            limit.tv_sec = limit_ns // 1_000_000_000
+            limit.tv_nsec = limit_ns % 1_000_000_000
+            outcome = ppoll(&waiter, 1, &limit, NULL)
+            count(self.health.slot, SLEEPS, 1)
+        store_seq_cst_u32(&self.dirty.dirty.engine_sleeping, 0)
+        if outcome > 0:
+            posix_read(self.wake_fd, &drained, 8)
+        return outcome
+
+    cdef int scan_pass(self, int64_t now) noexcept nogil:
+        cdef int source_id, word, slot
+        cdef uint64_t bits
+        cdef int changed = 0
+        if self.spill_count:
+            self.flush_spill()
+        for source_id in range(NUM_SOURCES):
+            # sync: pairs with the feed's store_release when it takes or gives up a source.
+            self.epochs[source_id] = load_acquire_u64(&self.prices.prices.sources[source_id].epoch)
+        for source_id in range(NUM_SOURCES):
+            for word in range(self.words_in_use):
+                if load_relaxed_u64(&self.dirty.dirty.words[source_id][word]) == 0:
+                    continue
+                # sync: pairs with mark_dirty.
+                bits = exchange_acq_rel_u64(&self.dirty.dirty.words[source_id][word], 0)
+                while bits:
+                    slot = source_id * MAX_SYMBOLS + word * 64 + lowest_bit(bits)
+                    bits &= bits - 1
+                    changed += self.refresh(slot, now)
+        count(self.health.slot, PASSES, 1)
+        if changed:
+            count(self.health.slot, DIRTY_SYMBOLS, changed)
+            record_latency(self.health.slot, SCAN_PASS, now_ns() - now)
+        return changed
+
+    cdef int refresh(self, int slot, int64_t now) noexcept nogil:
+        # Read a leg that may have changed and evaluate the routes it belongs to.
+        cdef leg_t* leg = &self.legs[slot]
+        cdef int index
+        cdef uint64_t seen
+        if leg.route_count == 0:
+            return 0
+        if load_acquire_u64(&self.prices.prices.seqs[slot].sequence) == leg.sequence:
+            return 0
+        leg.is_stable = seqlock_read(
+            &self.prices.prices.seqs[slot], &self.prices.prices.entries[slot], &leg.data, &seen
+        )
+        if not leg.is_stable:
+            # Its writer is in the middle and will mark it again, or is dead and its epoch with it.
+            leg.sequence = 1
+            count(self.health.slot, TORN_READS, 1)
+            return 1
+        leg.sequence = seen
+        if self.why_unusable(leg, slot, now) < 0:
+            record_latency(self.health.slot, RECEIVE_TO_SCAN, now - leg.data.received_ns)
+        for index in range(leg.first_route, leg.first_route + leg.route_count):
+            self.evaluate(&self.routes[self.route_of_slot[index]], now)
+        return 1
+
+    cdef int why_unusable(self, const leg_t* leg, int slot, int64_t now) noexcept nogil:
+        # The counter of the reason, or -1 for a leg that may be believed.
+        cdef uint64_t epoch = self.epochs[slot // MAX_SYMBOLS]
+        if not leg.is_stable or leg.data.flags:
+            return SUPPRESSED_UNUSABLE
+        if not epoch & 1 or leg.data.epoch != <uint16_t>epoch:
+            return SUPPRESSED_DEAD_EPOCH
+        if now - leg.data.received_ns > self.max_leg_age_ns:
+            return SUPPRESSED_STALE
+        return -1
+
+    cdef void evaluate(self, route_t* route, int64_t now) noexcept nogil:
+        cdef const leg_t* spot = &self.legs[route.spot_slot]
+        cdef const leg_t* futures = &self.legs[route.futures_slot]
+        cdef double gross, net, usd, futures_usd
+        cdef int reason
+        if spot.data.ask <= 0 or futures.data.bid <= 0:
+            return
+        count(self.health.slot, ROUTES_EVALUATED, 1)
+        gross = (futures.data.bid - spot.data.ask) / spot.data.ask * 10_000.0
+        net = gross - route.fee_bps
+        if not route.is_open and net < self.open_net_bps:
+            return
+        if route.is_open and net > self.rearm_net_bps and (
+            -self.update_step_bps < net - route.signalled_net_bps < self.update_step_bps
+        ):
+            return
+        # A leg that changed after this pass read it is marked, or is about to be, and will be looked
+        # at again; with its old price this would be a spread that never was.
+        if self.has_moved(spot, route.spot_slot) or self.has_moved(futures, route.futures_slot):
+            return
+        # From here on the route has something to say: may it?
+        reason = self.why_unusable(spot, route.spot_slot, now)
+        if reason < 0:
+            reason = self.why_unusable(futures, route.futures_slot, now)
+        usd = spot.data.ask * spot.data.ask_qty
+        futures_usd = futures.data.bid * futures.data.bid_qty
+        if futures_usd < usd:
+            usd = futures_usd
+        if reason < 0 and self.is_route_paused(route):
+            reason = SUPPRESSED_PAUSED
+        if reason < 0 and not -self.max_spread_bps < gross < self.max_spread_bps:
+            reason = SUPPRESSED_INSANE
+        if reason < 0 and not route.is_open and usd < self.min_executable_usd:
+            reason = SUPPRESSED_SIZE
+        if reason >= 0:
+            count(self.health.slot, reason, 1)
+            return
+        if self.spill_count == SPILL_CAPACITY and not (route.is_open and net > self.rearm_net_bps):
+            # No room for an opening or an ending: the route stays as it is and says so later.
+            count(self.health.slot, RING_FULL, 1)
+            return
+        if not route.is_open:
+            route.is_open = True
+            route.opening += 1
+            self.emit(route, SIGNAL_OPEN, gross, net, usd, now)
+            count(self.health.slot, SIGNALS_OPEN, 1)
+        elif net <= self.rearm_net_bps:
+            route.is_open = False
+            self.emit(route, SIGNAL_CLOSE, gross, net, usd, now)
+            count(self.health.slot, SIGNALS_CLOSE, 1)
+        else:
+            self.emit(route, SIGNAL_UPDATE, gross, net, usd, now)
+            count(self.health.slot, SIGNALS_UPDATE, 1)
+        route.signalled_net_bps = net
+
+    cdef bint has_moved(self, const leg_t* leg, int slot) noexcept nogil:
+        return leg.is_stable and (
+            load_acquire_u64(&self.prices.prices.seqs[slot].sequence) != leg.sequence
+        )
+
+    cdef bint is_route_paused(self, const route_t* route) noexcept nogil:
+        cdef uint64_t sources = (
+            <uint64_t>1 << (route.spot_slot // MAX_SYMBOLS)
+            | <uint64_t>1 << (route.futures_slot // MAX_SYMBOLS)
+        )
+        return (
+            self.is_paused
+            or self.paused_sources & sources != 0
+            or self.paused_directions >> route.direction & 1 != 0
+        )
+
+    cdef void emit(
+        self, const route_t* route, uint16_t kind, double gross, double net, double usd, int64_t now
+    ) noexcept nogil:
+        cdef const price_data_t* spot = &self.legs[route.spot_slot].data
+        cdef const price_data_t* futures = &self.legs[route.futures_slot].data
+        cdef signal_t record
+        memset(&record, 0, sizeof(record))
+        record.time_ns = now
+        record.type = kind
+        record.version = VERSION
+        record.length = PAYLOAD_BYTES
+        record.direction = route.direction
+        record.spot_source = route.spot_slot // MAX_SYMBOLS
+        record.futures_source = route.futures_slot // MAX_SYMBOLS
+        record.symbol_id = route.symbol_id
+        record.spot_epoch = spot.epoch
+        record.futures_epoch = futures.epoch
+        record.spot_bid = spot.bid
+        record.spot_ask = spot.ask
+        record.futures_bid = futures.bid
+        record.futures_ask = futures.ask
+        record.spot_bid_qty = spot.bid_qty
+        record.spot_ask_qty = spot.ask_qty
+        record.futures_bid_qty = futures.bid_qty
+        record.futures_ask_qty = futures.ask_qty
+        record.gross_bps = gross
+        record.net_bps = net
+        record.exit_bps = (futures.ask - spot.bid) / spot.bid * 10_000.0
+        record.executable_usd = usd
+        record.spot_age_us = age_us(now - spot.received_ns)
+        record.futures_age_us = age_us(now - futures.received_ns)
+        record.opening = route.opening
+        # What waits in the spill goes first, or an ending could overtake its opening.
+        if self.spill_count == 0 and ring_push(self.ring.ring, &self.ring.cached_head, &record):
+            return
+        count(self.health.slot, RING_FULL, 1)
+        if kind == SIGNAL_UPDATE:
+            # The next change of the route says all that this one would have said.
+            count(self.health.slot, CONFLATED, 1)
+        else:
+            # evaluate has seen that there is room.
+            self.spill[self.spill_count] = record
+            self.spill_count += 1
+            count(self.health.slot, SPILLED, 1)
+
+    cdef void flush_spill(self) noexcept nogil:
+        cdef int done = 0, index
+        while done < self.spill_count and ring_push(
+            self.ring.ring, &self.ring.cached_head, &self.spill[done]
+        ):
+            done += 1
+        if done == 0:
+            return
+        for index in range(done, self.spill_count):
+            self.spill[index - done] = self.spill[index]
+        self.spill_count -= done
+
+    @property
+    def spilled(self) -> int:
+        """Openings and endings that wait for room in the ring."""
+        return self.spill_count
+
+    @property
+    def open_routes(self) -> int:
+        """Routes that have signalled an opening and no ending yet."""
+        cdef int index, total = 0
+        for index in range(self.route_total):
+            total += self.routes[index].is_open
+        return total
+
+
+cdef inline uint32_t age_us(int64_t age_ns) noexcept nogil:
+    if age_ns < 0:
+        return 0
+    return <uint32_t>min(age_ns // 1000, <int64_t>0xFFFFFFFF)

@@ -1,0 +1,1 @@
+"""Shared memory: the only package that touches mapped bytes."""

@@ -1,0 +1,421 @@
+"""Every byte that crosses a process boundary: offsets and sizes. No I/O.
+
+Imported by the Python side of ``shm``; ``kernel/layout.h`` says the same in C and the kernel's
+offset table is compared with this file when it is imported, so the two cannot drift. To change an
+offset: change it here, in ``layout.h``, in ``tests/shm/test_layout.py``, raise LAYOUT_VERSION and
+write an ADR.
+
+Each shared word has one writer, named beside it. All integers are little-endian.
+
+    prices   | header | 8 x SourceState | 8192 x PriceSeqEntry | 8192 x PriceDataEntry |
+    dirty    | header | engine line | 8 x 1,024 bits |
+    ring     | header | producer line | consumer line | 65,536 x SignalRecord |
+    health   | header | 16 x HealthSlot |
+    control  | header | ControlBlock |
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+__all__ = [
+    "CACHE_LINE",
+    "HEADER_BYTES",
+    "HEALTH_SLOTS",
+    "HISTOGRAM_BUCKETS",
+    "LAYOUT_VERSION",
+    "MAGIC",
+    "MAX_SYMBOLS",
+    "NUM_COUNTERS",
+    "NUM_HISTOGRAMS",
+    "NUM_SOURCES",
+    "PRICE_DTYPE",
+    "REGION_SHAPES",
+    "RING_CAPACITY",
+    "SIGNAL_DTYPE",
+    "SIGNAL_PAYLOAD_BYTES",
+    "SIGNAL_VERSION",
+    "SLOT_COUNT",
+    "Control",
+    "Dirty",
+    "EngineCounter",
+    "FeedCounter",
+    "Header",
+    "Health",
+    "Histogram",
+    "PriceData",
+    "Prices",
+    "ProcessState",
+    "RegionKind",
+    "Ring",
+    "Signal",
+    "TrackerCounter",
+]
+
+MAGIC = int.from_bytes(b"SPRDSCAN", "little")
+LAYOUT_VERSION = 1
+
+CACHE_LINE = 64
+# Adjacent-line prefetch pulls lines in pairs, so words of different writers stand 128 B apart.
+LINE_PAIR = 2 * CACHE_LINE
+
+NUM_SOURCES = 8
+MAX_SYMBOLS = 1024
+SLOT_COUNT = NUM_SOURCES * MAX_SYMBOLS
+RING_CAPACITY = 65_536
+HEALTH_SLOTS = 16
+NUM_COUNTERS = 64
+NUM_HISTOGRAMS = 4
+# 16 sub-buckets an octave: 6.25 % resolution, 1 ns to 18 minutes.
+HISTOGRAM_BUCKETS = 640
+
+
+class RegionKind(IntEnum):
+    """Which region a header belongs to."""
+
+    PRICES = 1
+    DIRTY = 2
+    RING = 3
+    HEALTH = 4
+    CONTROL = 5
+
+
+class Header:
+    """First 128 bytes of every region. Writer: shm-init; MAGIC is stored last, with release."""
+
+    MAGIC = 0
+    LAYOUT_VERSION = 8
+    """u32"""
+    KIND = 12
+    """u32"""
+    REGION_BYTES = 16
+    RECORD_BYTES = 24
+    """u32"""
+    CAPACITY = 28
+    """u32"""
+    BUILD_ID = 32
+    CREATOR_PID = 40
+    """u32"""
+    CRC32 = 44
+    """u32, over bytes 8 to 64 with this field zero."""
+    CREATOR_START_TICKS = 48
+    CREATED_NS = 56
+    """Wall clock."""
+    CRC_END = 64
+    EPOCH = 64
+    """Raised each time shm-init makes the set anew."""
+    UNIVERSE_GENERATION = 72
+    """Writer: whoever publishes a universe (shm-init at start, later reload)."""
+    NUM_SYMBOLS = 80
+    """u32; same writer."""
+    BYTES = 128
+
+
+HEADER_BYTES = Header.BYTES
+
+
+class Prices:
+    """Price store: sequence words apart from the data they guard.
+
+    A scan over unchanged symbols then touches one line each.
+    """
+
+    SOURCE_STATES = Header.BYTES
+    SOURCE_STATE_BYTES = LINE_PAIR
+    SOURCE_EPOCH = 0
+    """u64 in a SourceState: odd while a feed owns the source. Writer: holder of its lock."""
+    SOURCE_GENERATION = 8
+    """u64: universe generation the feed has subscribed. Writer: the feed."""
+    SEQ = SOURCE_STATES + NUM_SOURCES * SOURCE_STATE_BYTES
+    SEQ_ENTRY_BYTES = CACHE_LINE
+    DATA = SEQ + SLOT_COUNT * SEQ_ENTRY_BYTES
+    DATA_ENTRY_BYTES = CACHE_LINE
+    BYTES = DATA + SLOT_COUNT * DATA_ENTRY_BYTES
+
+
+class PriceData:
+    """PriceDataEntry, one cache line, per one base coin. Writer: the source's feed."""
+
+    BID, ASK, BID_QTY, ASK_QTY, EXCHANGE_NS, RECEIVED_NS, UPDATE_ID = range(0, 56, 8)
+    FLAGS = 56
+    """u16, SlotFlag bits; 0 = usable."""
+    EPOCH = 58
+    """u16: low bits of the SourceState epoch the writer had."""
+    PUBLISH_DELAY_NS = 60
+    """u32: publish time - receive time, saturating."""
+    BYTES = 64
+
+
+class Dirty:
+    """Dirty bitmap: which symbols of a source changed since the engine last looked."""
+
+    ENGINE_LINE = Header.BYTES
+    ENGINE_SLEEPING = 0
+    """u32 in the engine line: 1 = the engine waits on its eventfd. The engine stores 1; the feed
+    that takes it back to 0 by exchange writes the eventfd."""
+    BLOCKS = ENGINE_LINE + LINE_PAIR
+    BLOCK_BYTES = MAX_SYMBOLS // 8
+    """Writers: the source's feed by fetch_or, the engine by exchange(0)."""
+    BYTES = BLOCKS + NUM_SOURCES * BLOCK_BYTES
+
+
+class Ring:
+    """SPSC ring of SignalRecord; a record is committed by its own sequence word."""
+
+    PRODUCER_LINE = Header.BYTES
+    TAIL = 0
+    """u64 in the producer line: next position to write. Writer: engine."""
+    FULL_COUNT = 8
+    """u64: pushes that found the ring full. Writer: engine."""
+    CONSUMER_LINE = PRODUCER_LINE + LINE_PAIR
+    HEAD = 0
+    """u64 in the consumer line: next position to read. Writer: tracker."""
+    RECORDS = CONSUMER_LINE + LINE_PAIR
+    RECORD_BYTES = LINE_PAIR
+    BYTES = RECORDS + RING_CAPACITY * RECORD_BYTES
+
+
+class Signal:
+    """SignalRecord = EventHeader (24 B) + SignalPayload (104 B). Writer: engine."""
+
+    SEQUENCE = 0
+    """u64: position + 1, stored last with release; it is the commit."""
+    TIME_NS = 8
+    """u64, CLOCK_MONOTONIC."""
+    TYPE = 16
+    """u16, SignalType"""
+    VERSION = 18
+    """u16"""
+    LENGTH = 20
+    """u32, payload bytes"""
+    DIRECTION, SPOT_SOURCE, FUTURES_SOURCE, RESERVED = range(24, 28)
+    SYMBOL_ID = 28
+    """u16"""
+    SPOT_EPOCH = 30
+    """u16"""
+    SPOT_BID, SPOT_ASK, FUTURES_BID, FUTURES_ASK = range(32, 64, 8)
+    SPOT_BID_QTY, SPOT_ASK_QTY, FUTURES_BID_QTY, FUTURES_ASK_QTY = range(64, 80, 4)
+    """f32, base coins"""
+    GROSS_BPS = 80
+    NET_BPS = 88
+    EXECUTABLE_USD = 96
+    SPOT_AGE_US = 104
+    """u32"""
+    FUTURES_AGE_US = 108
+    """u32"""
+    FUTURES_EPOCH = 112
+    """u16"""
+    OPENING = 116
+    """u32: counts the openings of this route since the engine started."""
+    EXIT_BPS = 120
+    """f64"""
+    BYTES = 128
+
+
+SIGNAL_VERSION = 1
+SIGNAL_PAYLOAD_BYTES = Signal.BYTES - 24
+
+
+class Health:
+    """One slot a process. Writer: the process that holds the role's lock."""
+
+    SLOTS = Header.BYTES
+    PID = 0
+    """u32"""
+    STATE = 4
+    """u32, ProcessState"""
+    START_TICKS = 8
+    """u64, /proc/PID/stat field 22"""
+    HEARTBEAT_NS = 16
+    """u64, CLOCK_MONOTONIC"""
+    STARTED_NS = 24
+    """u64, CLOCK_MONOTONIC"""
+    OBEYED_GENERATION = 32
+    """u64: control generation this process acted on"""
+    RESTARTS = 40
+    """u64: times this slot was taken since shm-init"""
+    UNIVERSE_GENERATION = 48
+    """u64: universe this process works with"""
+    NAME = 64
+    """32 bytes, UTF-8, zero-padded"""
+    NAME_BYTES = 32
+    STATUS = 128
+    """128 bytes, UTF-8, zero-padded"""
+    STATUS_BYTES = 128
+    COUNTERS = 256
+    """NUM_COUNTERS x u64; their names are FeedCounter, EngineCounter, TrackerCounter."""
+    HISTOGRAMS = COUNTERS + 8 * NUM_COUNTERS
+    """NUM_HISTOGRAMS x HISTOGRAM_BUCKETS x u64; which is which: Histogram"""
+    HISTOGRAM_BYTES = 8 * HISTOGRAM_BUCKETS
+    SLOT_BYTES = HISTOGRAMS + NUM_HISTOGRAMS * HISTOGRAM_BYTES
+    BYTES = SLOTS + HEALTH_SLOTS * SLOT_BYTES
+
+
+class Control:
+    """ControlBlock. Writer: spread-ctl, under its lock. Values first, GENERATION last."""
+
+    GENERATION = Header.BYTES
+    """u64: raised by every command; a process writes back the one it obeyed."""
+    SHUTDOWN = GENERATION + 8
+    """u64: 1 = end in order"""
+    KILL = SHUTDOWN + 8
+    """u64: 1 = no signal may leave; sticky"""
+    PAUSE_ALL = KILL + 8
+    """u64: 1 = ingest, but emit nothing"""
+    PAUSED_SOURCES = PAUSE_ALL + 8
+    """u64, bit = source id"""
+    PAUSED_DIRECTIONS = PAUSED_SOURCES + 8
+    """u64, bit = direction id"""
+    CONFIG_GENERATION = PAUSED_DIRECTIONS + 8
+    """u64: raised when configuration or universe are to be read again"""
+    PAUSED_SYMBOLS = Header.BYTES + LINE_PAIR
+    """1,024 bits"""
+    REASON = PAUSED_SYMBOLS + MAX_SYMBOLS // 8
+    """128 bytes, UTF-8, zero-padded"""
+    REASON_BYTES = 128
+    BYTES = REASON + REASON_BYTES
+
+
+class ProcessState(IntEnum):
+    """Life of a process, as its health slot shows it."""
+
+    EMPTY = 0
+    STARTING = 1
+    RUNNING = 2
+    STOPPING = 3
+    STOPPED = 4
+    FAILED = 5
+
+
+class FeedCounter(IntEnum):
+    """Counters of a feed. REFUSED + n counts QuoteStatus n."""
+
+    FRAMES = 0
+    QUOTES = 1
+    CONTROL_FRAMES = 2
+    BYTES = 3
+    CONNECTS = 4
+    DISCONNECTS = 5
+    CONNECT_FAILURES = 6
+    SYMBOLS_EXPECTED = 7
+    SYMBOLS_LIVE = 8
+    CONNECTIONS_OPEN = 9
+    SUBSCRIBE_REFUSED = 10
+    WAKEUPS = 11
+    REFUSED = 16
+    """First of sixteen, indexed by QuoteStatus."""
+
+
+class EngineCounter(IntEnum):
+    """Counters of the engine."""
+
+    PASSES = 0
+    DIRTY_SYMBOLS = 1
+    ROUTES_EVALUATED = 2
+    SIGNALS_OPEN = 3
+    SIGNALS_UPDATE = 4
+    SIGNALS_CLOSE = 5
+    RING_FULL = 6
+    CONFLATED = 7
+    SPILLED = 8
+    SLEEPS = 9
+    TORN_READS = 10
+    SUPPRESSED_UNUSABLE = 16
+    SUPPRESSED_DEAD_EPOCH = 17
+    SUPPRESSED_STALE = 18
+    SUPPRESSED_SIZE = 19
+    SUPPRESSED_INSANE = 20
+    SUPPRESSED_PAUSED = 21
+
+
+class TrackerCounter(IntEnum):
+    """Counters of the tracker."""
+
+    SIGNALS = 0
+    EPISODES_OPENED = 1
+    EPISODES_OPEN = 2
+    EPISODES_CONVERGED = 3
+    EPISODES_EXPIRED = 4
+    SNAPSHOTS = 5
+    TICKS = 6
+    TICKS_OVERRUN = 7
+    COMMITS = 8
+    RE_SIGNALS = 9
+    SIGNALS_REFUSED = 10
+    SIGNALS_IGNORED = 11
+    COMMITS_FAILED = 12
+
+
+class Histogram:
+    """Index of a histogram within its owner's health slot; samples in nanoseconds."""
+
+    FEED_RECEIVE_TO_STORE = 0
+    ENGINE_RECEIVE_TO_SCAN = 0
+    ENGINE_SCAN_PASS = 1
+    TRACKER_SIGNAL_TO_LEDGER = 0
+    TRACKER_TICK = 1
+
+
+PRICE_DTYPE = np.dtype(
+    {
+        "names": [
+            "bid", "ask", "bid_qty", "ask_qty", "exchange_ns", "received_ns", "update_id",
+            "flags", "epoch", "publish_delay_ns",
+        ],
+        "formats": ["<f8"] * 4 + ["<i8"] * 3 + ["<u2", "<u2", "<u4"],
+        "offsets": [
+            PriceData.BID, PriceData.ASK, PriceData.BID_QTY, PriceData.ASK_QTY,
+            PriceData.EXCHANGE_NS, PriceData.RECEIVED_NS, PriceData.UPDATE_ID,
+            PriceData.FLAGS, PriceData.EPOCH, PriceData.PUBLISH_DELAY_NS,
+        ],
+        "itemsize": PriceData.BYTES,
+    }
+)  # fmt: skip
+"""One price slot as a reader copies it."""
+
+SIGNAL_DTYPE = np.dtype(
+    {
+        "names": [
+            "sequence", "time_ns", "type", "version", "length",
+            "direction", "spot_source", "futures_source", "symbol_id", "spot_epoch",
+            "spot_bid", "spot_ask", "futures_bid", "futures_ask",
+            "spot_bid_qty", "spot_ask_qty", "futures_bid_qty", "futures_ask_qty",
+            "gross_bps", "net_bps", "executable_usd", "spot_age_us", "futures_age_us",
+            "futures_epoch", "opening", "exit_bps",
+        ],
+        "formats": ["<u8", "<i8", "<u2", "<u2", "<u4", "u1", "u1", "u1", "<u2", "<u2"]
+        + ["<f8"] * 4 + ["<f4"] * 4 + ["<f8"] * 3 + ["<u4", "<u4", "<u2", "<u4", "<f8"],
+        "offsets": [
+            Signal.SEQUENCE, Signal.TIME_NS, Signal.TYPE, Signal.VERSION, Signal.LENGTH,
+            Signal.DIRECTION, Signal.SPOT_SOURCE, Signal.FUTURES_SOURCE, Signal.SYMBOL_ID,
+            Signal.SPOT_EPOCH,
+            Signal.SPOT_BID, Signal.SPOT_ASK, Signal.FUTURES_BID, Signal.FUTURES_ASK,
+            Signal.SPOT_BID_QTY, Signal.SPOT_ASK_QTY, Signal.FUTURES_BID_QTY,
+            Signal.FUTURES_ASK_QTY,
+            Signal.GROSS_BPS, Signal.NET_BPS, Signal.EXECUTABLE_USD,
+            Signal.SPOT_AGE_US, Signal.FUTURES_AGE_US, Signal.FUTURES_EPOCH, Signal.OPENING,
+            Signal.EXIT_BPS,
+        ],
+        "itemsize": Signal.BYTES,
+    }
+)  # fmt: skip
+"""One record of the ring."""
+
+# kind -> (bytes, record bytes, capacity); the header repeats them and attach compares them.
+REGION_SHAPES = {
+    RegionKind.PRICES: (Prices.BYTES, Prices.DATA_ENTRY_BYTES, SLOT_COUNT),
+    RegionKind.DIRTY: (Dirty.BYTES, Dirty.BLOCK_BYTES, NUM_SOURCES),
+    RegionKind.RING: (Ring.BYTES, Ring.RECORD_BYTES, RING_CAPACITY),
+    RegionKind.HEALTH: (Health.BYTES, Health.SLOT_BYTES, HEALTH_SLOTS),
+    RegionKind.CONTROL: (Control.BYTES, Control.BYTES - Header.BYTES, 1),
+}
+
+assert Prices.SEQ % CACHE_LINE == Prices.DATA % CACHE_LINE == 0
+assert PriceData.PUBLISH_DELAY_NS + 4 == PriceData.BYTES == CACHE_LINE
+assert Dirty.BLOCKS % LINE_PAIR == 0
+assert Dirty.BLOCK_BYTES == LINE_PAIR
+assert Ring.RECORDS % LINE_PAIR == 0
+assert RING_CAPACITY & (RING_CAPACITY - 1) == 0
+assert Signal.EXIT_BPS + 8 == Signal.BYTES == Ring.RECORD_BYTES
+assert Health.SLOT_BYTES % LINE_PAIR == 0
+assert FeedCounter.REFUSED + 16 <= NUM_COUNTERS

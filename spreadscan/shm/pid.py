@@ -1,0 +1,24 @@
+"""Tell one life of a process id from the next, as pids are reused."""
+
+from pathlib import Path
+
+__all__ = ["is_same_process", "start_ticks"]
+
+
+def start_ticks(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot; 0 when there is none.
+
+    Field 22 of /proc/PID/stat (proc_pid_stat(5)); the name in field 2 may hold spaces, so the
+    fields are counted from behind its closing bracket. A zombie counts as gone.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def is_same_process(pid: int, ticks: int) -> bool:
+    """Whether that very process still lives."""
+    return pid > 0 and ticks > 0 and start_ticks(pid) == ticks

@@ -1,0 +1,105 @@
+"""The drawing: every process, its health slot, what it writes and reads, its watchdog.
+
+Units, the CLI, the supervisor and start-up checks are derived from these rows. To change the
+architecture, change this file first.
+
+    pair-discovery -> generated/ -> every process
+    feed-*  --writes-->  prices, dirty  --read by-->  spread-engine  --ring-->  spread-tracker
+    every process --writes--> its health slot; spread-ctl --writes--> control
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from spreadscan.exchanges import sources
+from spreadscan.shm.layout import HEALTH_SLOTS, NUM_SOURCES, RegionKind
+
+__all__ = ["CpuRole", "Program", "feed_name", "program_named", "programs"]
+
+
+class CpuRole(StrEnum):
+    """Which cores of the CPU plan a process runs on."""
+
+    HOUSEKEEPING = "housekeeping"
+    FEED = "feed"
+    ENGINE = "engine"
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the appliance; its name is the console script, the unit and the log field."""
+
+    name: str
+    health_slot: int | None
+    """Index in the health region; None for one-shot programs."""
+    source: str | None = None
+    """Name of the source a feed serves."""
+    writes: tuple[RegionKind, ...] = ()
+    reads: tuple[RegionKind, ...] = ()
+    cpu: CpuRole = CpuRole.HOUSEKEEPING
+    watchdog_s: float | None = None
+    starts_after: tuple[str, ...] = ()
+    is_oneshot: bool = False
+
+
+ENGINE_SLOT = NUM_SOURCES
+TRACKER_SLOT = NUM_SOURCES + 1
+
+
+def feed_name(source_name: str) -> str:
+    """Return the program that serves a source: ``feed-<exchange>-<market>``."""
+    return "feed-" + source_name.replace("_", "-")
+
+
+def programs() -> dict[str, Program]:
+    """Return every program by name, in the order in which they start."""
+    rows = [
+        Program(name="shm-init", health_slot=None, writes=tuple(RegionKind), is_oneshot=True),
+        Program(
+            name="pair-discovery", health_slot=None, starts_after=("shm-init",), is_oneshot=True
+        ),
+        Program(
+            name="spread-tracker",
+            health_slot=TRACKER_SLOT,
+            writes=(RegionKind.RING, RegionKind.HEALTH),
+            reads=(RegionKind.PRICES, RegionKind.CONTROL),
+            watchdog_s=10.0,
+            starts_after=("shm-init", "pair-discovery"),
+        ),
+        Program(
+            name="spread-engine",
+            health_slot=ENGINE_SLOT,
+            # PRICES: only to retire the source of a feed that died.
+            writes=(RegionKind.PRICES, RegionKind.DIRTY, RegionKind.RING, RegionKind.HEALTH),
+            reads=(RegionKind.CONTROL,),
+            cpu=CpuRole.ENGINE,
+            watchdog_s=5.0,
+            starts_after=("shm-init", "pair-discovery"),
+        ),
+    ]
+    rows += [
+        Program(
+            name=feed_name(source.name),
+            health_slot=source.source_id,
+            source=source.name,
+            writes=(RegionKind.PRICES, RegionKind.DIRTY, RegionKind.HEALTH),
+            reads=(RegionKind.CONTROL,),
+            cpu=CpuRole.FEED,
+            watchdog_s=10.0,
+            starts_after=("shm-init", "pair-discovery"),
+        )
+        for source in sources().values()
+    ]
+    slots = [row.health_slot for row in rows if row.health_slot is not None]
+    assert len(slots) == len(set(slots)), slots
+    assert all(0 <= slot < HEALTH_SLOTS for slot in slots), slots
+    return {row.name: row for row in rows}
+
+
+def program_named(name: str) -> Program:
+    """Return one row.
+
+    Raises:
+        KeyError: there is no such program.
+    """
+    return programs()[name]

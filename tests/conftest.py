@@ -1,0 +1,117 @@
+"""Fixtures every test may use: a configuration of its own, a clock that stands still."""
+
+import shutil
+import socket
+import tomllib
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+CONFIG = Path(__file__).parents[1] / "config"
+
+
+class ManualClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, monotonic_ns: int = 1_000_000_000_000) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._wall_ns = 1_750_000_000_000_000_000
+
+    def monotonic_ns(self) -> int:
+        return self._monotonic_ns
+
+    def wall_ns(self) -> int:
+        return self._wall_ns
+
+    def advance(self, seconds: float) -> None:
+        self._monotonic_ns += round(seconds * 1e9)
+        self._wall_ns += round(seconds * 1e9)
+
+
+@pytest.fixture
+def manual_clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def shm_prefix() -> Iterator[str]:
+    """A prefix nobody else uses; what a test leaves under it is removed."""
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+
+    yield prefix
+
+    for region in Path("/dev/shm").glob(f"{prefix}*"):  # its simulated twin too
+        region.unlink(missing_ok=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+ConfigFactory = Callable[[dict[str, object]], Path]
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, shm_prefix: str) -> ConfigFactory:
+    """Write the shipped configuration into a folder of the test's own; return its config.toml.
+
+    Overrides are dotted paths, ``{"engine.open_net_bps": 3.0}``; those that begin with
+    ``exchanges.`` or ``sim.`` go to exchanges.toml, ``fees.`` to fees.toml, ``direction`` to
+    directions.toml, the rest to config.toml. A value of None removes the key.
+    """
+
+    def make(overrides: dict[str, object]) -> Path:
+        folder = tmp_path / "config"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(CONFIG, folder)
+        isolated: dict[str, object] = {
+            "shm.prefix": shm_prefix,
+            "shm.lock_memory": False,
+            "runtime.run_dir": "run",
+            "runtime.generated_dir": "generated",
+            "tracker.data_dir": "data",
+            "sim.rest_base": f"http://127.0.0.1:{free_port()}",
+            "sim.ws_base": f"ws://127.0.0.1:{free_port()}",
+        }
+        for dotted, value in (isolated | overrides).items():
+            _override(folder / _file_of(dotted), dotted, value)
+        return folder / "config.toml"
+
+    return make
+
+
+@pytest.fixture
+def config_dir(make_config: ConfigFactory) -> Path:
+    """The shipped configuration with memory, folders and ports of this test alone."""
+    return make_config({}).parent
+
+
+def _file_of(dotted: str) -> str:
+    first = dotted.partition(".")[0]
+    files = {
+        "exchanges": "exchanges.toml",
+        "sim": "exchanges.toml",
+        "fees": "fees.toml",
+        "direction": "directions.toml",
+    }
+    return files.get(first, "config.toml")
+
+
+def _override(file: Path, dotted: str, value: object) -> None:
+    tree: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    *branches, last = dotted.split(".")
+    branch: Any = tree
+    for step in branches:
+        branch = branch[int(step)] if isinstance(branch, list) else branch.setdefault(step, {})
+    if value is None:
+        del branch[last]
+    else:
+        branch[last] = value
+    file.write_text(tomli_w.dumps(tree), encoding="utf-8")

@@ -1,0 +1,81 @@
+"""What every exchange file must hold; a new one is tested by being there."""
+
+import orjson
+import pytest
+
+from spreadscan.errors import DiscoveryError, FeedError
+from spreadscan.exchanges import adapters, source_named, sources
+from spreadscan.kernel.extract import Extractor
+from spreadscan.model import Market
+from spreadscan.shm.layout import NUM_SOURCES
+
+ADAPTERS = list(adapters().values())
+SOURCES = list(sources().values())
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
+def adapter(request):
+    return request.param
+
+
+@pytest.fixture(params=SOURCES, ids=lambda source: source.name)
+def source(request):
+    return request.param
+
+
+def test_every_exchange_has_both_markets(adapter):
+    assert set(adapter.markets) == set(Market)
+
+
+def test_source_ids_are_the_ones_of_the_design():
+    fixed = {"binance_spot": 0, "binance_futures": 1, "okx_spot": 4, "okx_futures": 5}
+
+    assert {name: source_named(name).source_id for name in fixed} == fixed
+    assert all(0 <= source.source_id < NUM_SOURCES for source in SOURCES)
+
+
+def test_plan_compiles_in_the_kernel(source):
+    Extractor(source.spec.plan, [("ANY", 0, 1.0, 1.0)])
+
+
+@pytest.mark.parametrize("request_id", [0, 1, 999_999])
+def test_subscription_is_one_json_object_that_names_every_symbol_and_the_request(
+    source, request_id
+):
+    topics = [source.spec.topic(symbol) for symbol in ("AAAUSDT", "BBBUSDT")]
+
+    texts = [
+        source.adapter.subscribe(topics, request_id),
+        source.adapter.unsubscribe(topics, request_id),
+    ]
+
+    assert texts[0] != texts[1]
+    for text in texts:
+        assert str(orjson.loads(text)["id"]) == str(request_id)
+        assert all(name in text.upper() for name in ("AAAUSDT", "BBBUSDT"))
+
+
+def test_topic_of_a_symbol_outside_ascii_survives_the_request(source):
+    text = source.adapter.subscribe([source.spec.topic("币安人生USDT")], 1)
+
+    assert "币安人生" in text
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"{", b"[]", b"null", b"17", b'"text"', b"hello", b"\xff\xfe", b"{}"]
+)
+def test_frame_of_nobody_is_refused_as_such(adapter, frame):
+    with pytest.raises(FeedError):
+        adapter.classify(frame)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b"<html>", b"\xff"])
+def test_body_that_is_no_listing_is_refused_as_such(source, body):
+    with pytest.raises(DiscoveryError):
+        source.spec.parse_instruments(body)
+
+
+def test_heartbeat_comes_well_before_the_exchange_gives_up(source):
+    heartbeat = source.spec.heartbeat
+
+    assert heartbeat is None or 0 < heartbeat.interval_s < 30
