@@ -1,0 +1,1 @@
+"""Command lines: each command calls ops and prints."""

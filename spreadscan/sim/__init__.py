@@ -1,0 +1,1 @@
+"""Simulated exchanges on loopback, in the exchanges' own protocols."""

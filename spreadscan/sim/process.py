@@ -1,0 +1,57 @@
+"""The life of ``spreadscan sim``: bind, say so, run until a signal or the given time, report."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+
+from spreadscan.sim.server import SimClock
+from spreadscan.sim.simulation import Simulation, SimulationSettings
+
+__all__ = ["SYSTEM_CLOCK", "simulate"]
+
+SYSTEM_CLOCK = SimClock(monotonic_s=time.monotonic, wall_ms=lambda: time.time_ns() // 1_000_000)
+
+
+def simulate(
+    settings: SimulationSettings, *, for_s: float | None, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run until SIGTERM, SIGINT or the end of ``for_s`` seconds and return the report.
+
+    Args:
+        settings: what to simulate and where.
+        for_s: None runs until a signal.
+        say: gets one line when both servers listen and one per ended replay.
+
+    Raises:
+        PortInUse: an address is taken.
+        ConfigError: a recording cannot be played.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_simulate(settings, for_s, say))
+
+
+async def _simulate(
+    settings: SimulationSettings, for_s: float | None, say: Callable[[str], None]
+) -> dict[str, Any]:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    simulation = Simulation(settings, SYSTEM_CLOCK)
+    try:
+        await simulation.listen()
+        say(
+            f"simulated exchanges: REST {simulation.rest_url} WebSocket {simulation.ws_url}; "
+            f"{settings.symbols} symbols, seed {settings.market.seed}"
+        )
+        if for_s is not None:
+            loop.call_later(for_s, stop.set)
+        await simulation.run(stop, say)
+        # Before the sockets close, so that it shows who was still connected.
+        return simulation.report()
+    finally:
+        await simulation.close()

@@ -1,0 +1,246 @@
+"""Binance as a client sees it: exchangeInfo, and bookTicker streams over WebSocket.
+
+From github.com/binance/binance-spot-api-docs (rest-api.md, web-socket-streams.md; 2026-07-21),
+the USD-M change notice of 2026-03-06 and live probes of 2026-10-07. Worth knowing:
+
+* An unknown symbol, an upper-case stream and a futures stream on the wrong route are all
+  acknowledged like any other, and stay silent.
+* No snapshot on subscribe: the first message is the next change. Spot carries no time at all.
+* Acknowledgements are not wrapped on ``/stream``, quotes are.
+* The 1,025th stream ends the connection after an error; 40 messages at once end it too.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import orjson
+
+from spreadscan.model import Market, source_name_of
+from spreadscan.sim.manners import Limits
+from spreadscan.sim.market import Quote
+from spreadscan.sim.universe import Coin, Listing, magnitude
+from spreadscan.sim.venues._binance_listing import exchange_info
+from spreadscan.sim.venues._venue import (
+    Action,
+    Client,
+    Close,
+    Intake,
+    Listen,
+    Ping,
+    RecordedQuote,
+    RestReply,
+    Send,
+    Session,
+    Target,
+    Unlisten,
+    Venue,
+)
+
+__all__ = ["VENUE", "BinanceSession", "BinanceVenue"]
+
+RAW, COMBINED = "raw", "combined"
+CHANNEL = "@bookTicker"
+REST_PATHS = {Market.SPOT: "/api/v3/exchangeInfo", Market.FUTURES: "/fapi/v1/exchangeInfo"}
+# How often the server pings and how long it waits for the pong, seconds.
+PING_S = {Market.SPOT: (20.0, 60.0), Market.FUTURES: (180.0, 600.0)}
+LIMITS = {
+    Market.SPOT: Limits(
+        messages_per_s=5, messages_fatal=20, topics_per_connection=1024,
+        connects=300, connects_window_s=300.0,
+    ),
+    Market.FUTURES: Limits(
+        messages_per_s=10, messages_fatal=40, topics_per_connection=1024,
+        connects=300, connects_window_s=300.0,
+    ),
+}  # fmt: skip
+
+
+class BinanceVenue:
+    """Spot, or USD-M futures."""
+
+    name: ClassVar[str] = "binance"
+    resend_quiet_s: ClassVar[float | None] = None
+    shares_address: ClassVar[bool] = False
+
+    def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
+        self.market = market
+        self.source = source_name_of(self.name, market)
+        self.limits = LIMITS[market]
+        self.listings = tuple(_listing(market, index, coin) for index, coin in enumerate(coins))
+
+    def rest(self, target: Target, now_ms: int) -> RestReply:
+        """Answer exchangeInfo; everything else is a 404, as a wrong path is there."""
+        if target.path != REST_PATHS[self.market]:
+            return RestReply(404, orjson.dumps({"code": -5000, "msg": "Path not found"}))
+        return RestReply(200, orjson.dumps(exchange_info(self.market, self.listings, now_ms)))
+
+    def session(self, target: Target, client: Client) -> Session | None:
+        """Begin a conversation on ``/ws``, ``/stream`` or the bare address (combined)."""
+        route, _, rest = target.path.strip("/").partition("/")
+        if route in ("public", "market", "private") and self.market is Market.FUTURES:
+            path = rest
+        else:
+            route, path = "public", target.path.strip("/")
+        endpoint, _, names = path.partition("/")
+        if endpoint not in ("", "ws", "stream"):
+            return None
+        streams = names if endpoint == "ws" else target.query.get("streams", "")
+        return BinanceSession(
+            self.market,
+            client,
+            form=RAW if endpoint == "ws" else COMBINED,
+            has_data=route == "public",
+            streams=[name for name in streams.split("/") if name],
+        )
+
+    def encode(self, listing: Listing, quote: Quote, form: str) -> str:
+        """Write a bookTicker event, wrapped in its stream for combined clients."""
+        symbol = listing.exchange_symbol
+        sides = (
+            f'"b":"{listing.price_text(quote.bid_ticks)}","B":"{listing.size_text(quote.bid_lots)}"'
+            f',"a":"{listing.price_text(quote.ask_ticks)}","A":"{listing.size_text(quote.ask_lots)}"'
+        )
+        if self.market is Market.SPOT:
+            event = f'{{"u":{quote.update_id},"s":"{symbol}",{sides}}}'
+        else:
+            event = (
+                f'{{"e":"bookTicker","u":{quote.update_id},"s":"{symbol}","ps":"{symbol}",{sides},'
+                f'"T":{quote.exchange_ms},"E":{quote.exchange_ms},"st":1}}'
+            )
+        if form == RAW:
+            return event
+        return f'{{"stream":"{symbol.lower()}{CHANNEL}","data":{event}}}'
+
+    def read(self, frame: bytes) -> RecordedQuote | None:
+        """Return symbol and mid of a bookTicker event, raw or combined."""
+        try:
+            event = orjson.loads(frame)
+            event = event.get("data", event)
+            return RecordedQuote(event["s"], (float(event["b"]) + float(event["a"])) / 2)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+class BinanceSession:
+    """One client of Binance; *has_data* is false on a route that carries no quotes."""
+
+    def __init__(
+        self, market: Market, client: Client, *, form: str, has_data: bool, streams: list[str]
+    ) -> None:
+        self.form = form
+        self.last_push_s = client.opened_s
+        self._market = market
+        self._directory = client.directory if has_data else {}
+        self._intake = Intake(client)
+        self._from_url = streams
+        self._streams: dict[str, int | None] = {}
+        self._ping_s, self._pong_within_s = PING_S[market]
+        self._pinged_s = client.opened_s
+        self._is_awaiting_pong = False
+
+    def opened(self) -> list[Action]:
+        """Subscribe what stands in the URL."""
+        return self._subscribe(self._from_url, None, [])
+
+    def received(self, message: str | bytes, now_s: float) -> list[Action]:
+        """Answer one request."""
+        if refusal := self._intake.refusal(message, now_s):
+            return [refusal]
+        try:
+            request = orjson.loads(message)
+        except orjson.JSONDecodeError as error:
+            return [self._error(3, f"Invalid JSON: {error}", None)]
+        if not isinstance(request, dict):
+            return [self._error(2, "Invalid request: request must be an object", None)]
+        return self._answer(request, now_s)
+
+    def tick(self, now_s: float) -> list[Action]:
+        """Ping when it is time; give up on a client that does not answer."""
+        if self._is_awaiting_pong and now_s - self._pinged_s > self._pong_within_s:
+            return [Close(1008, "Pong timeout")]
+        if now_s - self._pinged_s < self._ping_s or self._is_awaiting_pong:
+            return []
+        self._pinged_s = now_s
+        self._is_awaiting_pong = True
+        return [Ping(str(int(now_s * 1000)))]
+
+    def ponged(self, now_s: float) -> None:
+        """Note that the client lives; the next ping keeps its own rhythm."""
+        del now_s
+        self._is_awaiting_pong = False
+
+    def _answer(self, request: dict[str, Any], now_s: float) -> list[Action]:
+        request_id, method = request.get("id"), request.get("method")
+        if method == "LIST_SUBSCRIPTIONS":
+            return [_result(list(self._streams), request_id)]
+        if method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
+            found = orjson.dumps(method).decode()
+            return [self._error(2, f"Invalid request: unknown variant {found}", request_id)]
+        names = request.get("params")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return [self._error(2, "Invalid request: params must be an array", request_id)]
+        self._intake.count_request(now_s)
+        if method == "UNSUBSCRIBE":
+            return [_result(None, request_id), *self._unsubscribe(names)]
+        return self._subscribe(names, request_id, [_result(None, request_id)])
+
+    def _subscribe(
+        self, names: list[str], request_id: object, acknowledgement: list[Action]
+    ) -> list[Action]:
+        actions = acknowledgement
+        for name in names:
+            if name in self._streams:
+                continue
+            row = self._row(name)
+            self._streams[name] = row
+            if row is not None:
+                actions.append(Listen(row, with_snapshot=False))
+        if self._intake.has_too_many(len(self._streams)):
+            error = {"error": {"code": 4, "msg": "Too many subscriptions"}, "id": request_id}
+            return [Send(orjson.dumps(error).decode()), Close(1008, "Too many subscriptions")]
+        return actions
+
+    def _unsubscribe(self, names: list[str]) -> list[Action]:
+        rows = [self._streams.pop(name, None) for name in names]
+        return [Unlisten(row) for row in rows if row is not None]
+
+    def _row(self, stream: str) -> int | None:
+        symbol, at, channel = stream.partition("@")
+        if at + channel != CHANNEL or symbol != symbol.lower():
+            return None
+        return self._directory.get(symbol.upper())
+
+    def _error(self, code: int, text: str, request_id: object) -> Send:
+        # Spot answers flat, futures wraps; both recorded.
+        body: dict[str, Any] = {"code": code, "msg": text}
+        if self._market is Market.FUTURES:
+            body = {"error": body}
+        return Send(orjson.dumps({**body, "id": request_id}).decode())
+
+
+def _result(result: list[str] | None, request_id: object) -> Send:
+    return Send(orjson.dumps({"result": result, "id": request_id}).decode())
+
+
+def _listing(market: Market, index: int, coin: Coin) -> Listing:
+    is_spot = market is Market.SPOT
+    bundle = 1 if is_spot else coin.bundle
+    quoted = coin.price_usd * bundle
+    tick = max(magnitude(quoted) - 5, -8 if is_spot else -7)
+    lot = min(0, -magnitude(quoted) - 1 if is_spot else 1 - magnitude(quoted))
+    prefix = "" if bundle == 1 else str(bundle)
+    return Listing(
+        exchange_symbol=f"{prefix}{coin.name}USDT",
+        coin=coin,
+        coin_index=index,
+        price_coins=float(bundle),
+        size_coins=float(bundle),
+        tick_exponent=tick,
+        lot_exponent=lot,
+        # Spot always writes eight decimals; futures one more than the tick has.
+        price_digits=8 if is_spot else max(0, -tick) + 1,
+        size_digits=8 if is_spot else max(0, -lot),
+    )
+
+
+VENUE: type[Venue] = BinanceVenue

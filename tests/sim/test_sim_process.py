@@ -1,0 +1,110 @@
+"""``spreadscan sim`` as a process: its line, its exit codes, its report."""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+COMMAND = (
+    "import typer; from spreadscan.cli.sim import sim; "
+    "app = typer.Typer(); app.command()(sim); app()"
+)
+TIMEOUT_S = 30
+
+
+@pytest.fixture
+def start(config_dir):
+    """Start the command with this test's own ports; what is left running is killed."""
+    with contextlib.ExitStack() as stack:
+
+        def run(*options):
+            file = config_dir / "config.toml"
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", COMMAND, "--config", file, *options],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(process.kill)
+            return process
+
+        yield run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly_after_the_line_that_it_listens(start, number):
+    process = start("--seed", "9", "--universe-size", "5")
+    line = process.stdout.readline()
+
+    process.send_signal(number)
+    rest, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert line.startswith("simulated exchanges: REST http://127.0.0.1:")
+    assert "WebSocket ws://127.0.0.1:" in line
+    assert line.endswith("; 5 symbols, seed 9\n")
+    assert process.returncode == 0
+    assert "0 limit overruns" in rest
+    assert errors == ""
+
+
+def test_with_json_standard_output_is_one_report(start):
+    output, errors = start("--for", "200ms", "--json").communicate(timeout=TIMEOUT_S)
+
+    report = json.loads(output)
+    assert "simulated exchanges:" in errors
+    assert (report["symbols"], report["seed"], report["overruns"]) == (64, 7, 0)
+    assert report["uptime_s"] >= 0.2
+    assert report["sources"].keys() == {
+        "binance_spot",
+        "binance_futures",
+        "okx_spot",
+        "okx_futures",
+    }
+
+
+def test_a_taken_port_is_one_clear_line_and_exit_75(start):
+    first = start()
+    address = first.stdout.readline().split()[3]
+
+    second = start()
+    output, errors = second.communicate(timeout=TIMEOUT_S)
+
+    assert second.returncode == 75
+    assert output == ""
+    assert errors == f"{address}: address already in use; stop its owner or change the port\n"
+    with socket.create_connection((urlsplit(address).hostname, urlsplit(address).port), 5):
+        assert first.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--replay", "binance_spot"), "expected SOURCE=FILE"),
+        (("--speed", "fast"), "expected a number"),
+        (("--speed", "nan"), "expected a number"),
+        (("--for", "soon"), "expected a duration"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line_and_exit_64(start, options, found):
+    process = start(*options)
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert process.returncode == 64
+    assert errors.startswith(" ".join(options))
+    assert found in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_recording_that_is_absent_is_exit_78(start, tmp_path):
+    process = start("--replay", f"binance_spot={tmp_path / 'absent.rawlog'}")
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert process.returncode == 78
+    assert "absent.rawlog" in errors
