@@ -1,0 +1,1 @@
+"""Discovery: which symbols trade where; REST in, generated/ out."""

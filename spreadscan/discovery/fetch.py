@@ -1,0 +1,157 @@
+"""One source's listing, over REST or from recorded files, as raw bodies.
+
+A listing that cannot be had is a DiscoveryError of that source alone. Waiting and chance are
+handed in, so that a test sees every delay.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import orjson
+
+from spreadscan.errors import DiscoveryError
+from spreadscan.exchanges import Source
+from spreadscan.exchanges._adapter import RestRequest
+
+__all__ = ["FetchPolicy", "fetch_listing", "read_recorded"]
+
+RETRY_BASE_S = 0.5
+RETRY_CAP_S = 30.0
+MAX_PAGES = 50
+CHUNK_BYTES = 65_536
+TOO_MANY_REQUESTS, BANNED = 429, 418
+
+
+class FetchPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How hard to try."""
+
+    attempts: int
+    """For each page."""
+    max_body_bytes: int
+    """After decompression."""
+    sleep: Callable[[float], Awaitable[None]]
+    """Seconds."""
+    jitter: Callable[[], float]
+    """A number from 0 to 1, new at each call."""
+
+
+class _Retry(Exception):  # noqa: N818 - it is no error yet, only a reason to try again
+    """A page may be had later."""
+
+    def __init__(self, reason: str, after_s: float | None = None) -> None:
+        self.reason = reason
+        self.after_s = after_s
+        super().__init__(reason)
+
+
+async def fetch_listing(
+    session: aiohttp.ClientSession, source: Source, rest_url: str, policy: FetchPolicy
+) -> list[bytes]:
+    """Return all pages of a source's listing.
+
+    Args:
+        session: carries the time-out of one request.
+        source: whose listing.
+        rest_url: base address of its market.
+        policy: retries and limits.
+
+    Raises:
+        DiscoveryError: the listing cannot be had; the message names the source.
+    """
+    bodies: list[bytes] = []
+    request: RestRequest | None = source.spec.instruments
+    while request is not None:
+        if len(bodies) == MAX_PAGES:
+            raise DiscoveryError(f"{source.name}: more than {MAX_PAGES} pages")
+        body = await _page(session, source.name, rest_url + request.path, request, policy)
+        bodies.append(body)
+        request = source.spec.next_page(body)
+    return bodies
+
+
+async def _page(
+    session: aiohttp.ClientSession,
+    name: str,
+    url: str,
+    request: RestRequest,
+    policy: FetchPolicy,
+) -> bytes:
+    """Get one page, with retries after a growing, jittered pause."""
+    for attempt in range(1, policy.attempts + 1):
+        try:
+            return await _get(session, url, request, policy.max_body_bytes)
+        except _Retry as retry:
+            pause_s = _pause_s(attempt, retry, policy)
+            if attempt == policy.attempts or pause_s > RETRY_CAP_S:
+                raise DiscoveryError(
+                    f"{name}: {url}: {retry.reason}, after {attempt} of {policy.attempts} attempts"
+                ) from None
+        except DiscoveryError as error:
+            raise DiscoveryError(f"{name}: {url}: {error}") from None
+        await policy.sleep(pause_s)
+    raise AssertionError("attempts is at least 1")
+
+
+def _pause_s(attempt: int, retry: _Retry, policy: FetchPolicy) -> float:
+    """Return the wait before the next attempt; what the server asks for is not shortened."""
+    if retry.after_s is not None:
+        return retry.after_s
+    ceiling_s = min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** (attempt - 1))
+    return float(ceiling_s * (0.5 + 0.5 * policy.jitter()))
+
+
+async def _get(
+    session: aiohttp.ClientSession, url: str, request: RestRequest, max_body_bytes: int
+) -> bytes:
+    """Do one request.
+
+    Raises:
+        _Retry: the server is busy, broken or out of reach.
+        DiscoveryError: the answer will not get better.
+    """
+    try:
+        async with session.get(url, params=request.query, allow_redirects=False) as response:
+            if response.status in {TOO_MANY_REQUESTS, BANNED} or response.status >= 500:
+                after_s = _retry_after_s(response.headers.get("Retry-After", ""))
+                raise _Retry(f"status {response.status}", after_s)
+            if response.status != 200:
+                raise DiscoveryError(f"found status {response.status}, expected 200")
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                body += chunk
+                if len(body) > max_body_bytes:
+                    raise DiscoveryError(f"found more than the {max_body_bytes} bytes allowed")
+            return bytes(body)
+    except TimeoutError:
+        raise _Retry("no answer in time") from None
+    except aiohttp.ClientError as error:
+        raise _Retry(str(error) or type(error).__name__) from None
+
+
+def _retry_after_s(header: str) -> float | None:
+    # The other form of this header, a date, is not sent by any exchange we know of.
+    return float(header) if header.isascii() and header.isdigit() else None
+
+
+def read_recorded(directory: Path, source_name: str, max_body_bytes: int) -> list[bytes]:
+    """Return the bodies in ``<source>.json``: one body, or a JSON array of bodies.
+
+    Raises:
+        DiscoveryError: there is no such file, it is too big, or it is no JSON.
+    """
+    file = directory / f"{source_name}.json"
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DiscoveryError(f"{source_name}: {file}: {error.strerror}") from None
+    if len(content) > max_body_bytes:
+        found = f"found {len(content)} bytes, more than the {max_body_bytes} allowed"
+        raise DiscoveryError(f"{source_name}: {file}: {found}")
+    if not content.lstrip().startswith(b"["):
+        return [content]
+    try:
+        return [orjson.dumps(body) for body in orjson.loads(content)]
+    except orjson.JSONDecodeError as error:
+        raise DiscoveryError(f"{source_name}: {file}: no JSON: {error}") from None

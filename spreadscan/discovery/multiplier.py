@@ -1,0 +1,34 @@
+"""Which scaled names are a known coin in thousands. Pure.
+
+Perpetuals on cheap coins are listed by the thousand: ``1000PEPE``, ``1MBABYDOGE``, ``SHIB1000``.
+A name alone proves nothing: ``1INCH`` is a coin, and an exchange may list ``CAT`` and ``1000CAT``
+side by side. The factor is taken off only when the rest is a coin that some source lists on spot
+while no source lists the scaled name itself on spot.
+"""
+
+import re
+from collections.abc import Set as AbstractSet
+
+__all__ = ["split_multiplier"]
+
+PREFIX = re.compile(r"(10{3,6}|1M)(?=[^0-9])(.+)")
+SUFFIX = re.compile(r"(.*[^0-9])(10{3,6})")
+MILLION = "1M"
+
+
+def split_multiplier(base: str, spot_bases: AbstractSet[str]) -> tuple[str, float]:
+    """Return (coin, how many of it the listed base is); (base, 1.0) when it is no scaled name.
+
+    Args:
+        base: the base of a perpetual, as listed.
+        spot_bases: every base that any source lists on spot.
+    """
+    if base in spot_bases:
+        return base, 1.0
+    prefixed = PREFIX.fullmatch(base)
+    if prefixed and prefixed[2] in spot_bases:
+        return prefixed[2], 1_000_000.0 if prefixed[1] == MILLION else float(prefixed[1])
+    suffixed = SUFFIX.fullmatch(base)
+    if suffixed and suffixed[1] in spot_bases:
+        return suffixed[1], float(suffixed[2])
+    return base, 1.0
