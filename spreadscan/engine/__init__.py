@@ -1,0 +1,1 @@
+"""Engine: dirty symbols in, signals out."""

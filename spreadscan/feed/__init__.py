@@ -1,0 +1,1 @@
+"""Feed: one source's WebSocket frames into the price store."""

@@ -1,0 +1,1 @@
+"""The life every process shares: locks, clocks, logs, systemd, the run loop."""

@@ -1,0 +1,68 @@
+"""One process a role: an exclusive lock held for life.
+
+A held lock is proof of life, a free one proof of death; a pid is neither, as zombies answer signals
+and pids are reused. Open-file-description locks (fcntl(2), F_OFD_SETLK) end with their process like
+flock(2), and can also be looked at without being taken.
+"""
+
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+from spreadscan.errors import AlreadyRunning
+
+__all__ = ["RoleLock", "is_lock_held"]
+
+# struct flock on 64-bit Linux: type, whence, start, length, pid.
+_FLOCK = struct.Struct("hhqqi4x")
+_WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)
+
+
+class RoleLock:
+    """The lock of a role, taken at construction.
+
+    Args:
+        folder: where lock files are; made when it is not there.
+        role: name of the program.
+
+    Raises:
+        AlreadyRunning: a living process holds it; the error names that process.
+    """
+
+    def __init__(self, folder: Path, role: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = _lock_path(folder, role)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        try:
+            fcntl.fcntl(
+                self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE)
+            )
+        except BlockingIOError:
+            owner = os.pread(self._descriptor, 64, 0).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise AlreadyRunning(role, owner or "owner unknown") from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"pid {os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the role up; the file stays, as unlinking it could let two owners in."""
+        os.close(self._descriptor)
+
+
+def is_lock_held(folder: Path, role: str) -> bool:
+    """Say whether a living process holds a role; takes nothing."""
+    try:
+        descriptor = os.open(_lock_path(folder, role), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        asked = _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE)
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    finally:
+        os.close(descriptor)
+    return int(_FLOCK.unpack(answer)[0]) != fcntl.F_UNLCK
+
+
+def _lock_path(folder: Path, role: str) -> Path:
+    return folder / f"{role}.lock"

@@ -1,0 +1,30 @@
+"""Regions of a test's own, attached by name like any process does."""
+
+import pytest
+from engine_cases import Market
+
+from spreadscan.config import load_config
+from spreadscan.shm.layout import RegionKind
+from spreadscan.shm.regions import attach_regions, create_regions
+
+
+@pytest.fixture
+def shm(make_config):
+    return load_config(make_config({"shm.attach_timeout_s": 0.0})).shm
+
+
+@pytest.fixture
+def regions(shm):
+    create_regions(shm)
+    return attach_regions(shm, reads=(), writes=RegionKind, timeout_s=0)
+
+
+@pytest.fixture
+def make_market(make_config, regions):
+    """Return a factory of scanners over this test's regions."""
+    return lambda **settings: Market(make_config({}), regions, **settings)
+
+
+@pytest.fixture
+def market(make_market):
+    return make_market()

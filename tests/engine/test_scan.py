@@ -1,0 +1,385 @@
+"""One pass of the engine: what signals, what is suppressed and why, and that nothing is lost."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from engine_cases import EPOCH, FEE_BPS, FUTURES, SPOT
+
+from spreadscan.engine.spread import entry_spread_bps, executable_usd, exit_spread_bps
+from spreadscan.kernel.scan import Scanner
+from spreadscan.model import SignalType, SlotFlag
+from spreadscan.shm.layout import RING_CAPACITY, EngineCounter, Prices, RegionKind
+from spreadscan.shm.price_store import slot_of
+from spreadscan.shm.regions import attach_regions
+
+OPEN, UPDATE, CLOSE = SignalType.OPEN, SignalType.UPDATE, SignalType.CLOSE
+SYMBOL = 7
+
+
+def test_opening_carries_both_legs_and_what_they_mean(market):
+    market.watch(SYMBOL, direction=5)
+    market.quote(SPOT, SYMBOL, 99.9, 100.0, qty=4.0, age_ms=20)
+    market.quote(FUTURES, SYMBOL, 100.6, 100.7, qty=3.0)
+
+    changed = market.scanner.scan()
+
+    (found,) = market.signals()
+    assert changed == 2
+    assert (found["type"], found["direction"], found["symbol_id"]) == (OPEN, 5, SYMBOL)
+    assert (found["spot_source"], found["futures_source"]) == (SPOT, FUTURES)
+    assert (found["spot_epoch"], found["futures_epoch"], found["opening"]) == (EPOCH, EPOCH, 1)
+    assert [found[name] for name in ("spot_bid", "spot_ask", "futures_bid", "futures_ask")] == [
+        99.9, 100.0, 100.6, 100.7,
+    ]  # fmt: skip
+    assert (found["spot_ask_qty"], found["futures_bid_qty"]) == (4.0, 3.0)
+    assert found["gross_bps"] == entry_spread_bps(100.0, 100.6)
+    assert found["net_bps"] == entry_spread_bps(100.0, 100.6) - FEE_BPS
+    assert found["exit_bps"] == exit_spread_bps(99.9, 100.7)
+    assert found["executable_usd"] == executable_usd(100.0, 4.0, 100.6, 3.0)
+    assert 20_000 <= found["spot_age_us"] < 5_000_000
+    assert found["futures_age_us"] < found["spot_age_us"]
+    assert (found["version"], found["length"], found["sequence"]) == (1, 104, 1)
+
+
+def test_route_opens_updates_by_steps_and_closes_with_hysteresis(market):
+    market.watch(SYMBOL)
+    seen = []
+    # Opens at 5, updates from steps of 2, closes at 0 and not before, opens again at 5.
+    for net_bps in (4.9, 5.1, 6.0, 8.0, 7.0, 3.0, 0.1, 4.0, -0.1, 1.0, 4.9, 5.1):
+        market.spread(net_bps)
+        market.scanner.scan()
+        seen.append(market.types())
+
+    assert seen == [[], [OPEN], [], [UPDATE], [], [UPDATE], [UPDATE], [UPDATE], [CLOSE], [], [], [OPEN]]
+    assert market.scanner.open_routes == 1
+    assert market.counter(EngineCounter.SIGNALS_OPEN) == 2
+    assert market.counter(EngineCounter.SIGNALS_CLOSE) == 1
+
+
+def test_each_opening_of_a_route_has_its_own_number(market):
+    market.watch(SYMBOL)
+    for net_bps in (10, -10) * 3:
+        market.spread(net_bps)
+        market.scanner.scan()
+
+    assert market.signals()["opening"].tolist() == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("futures", "reason"),
+    [
+        ({"flags": SlotFlag.DISCONNECTED}, EngineCounter.SUPPRESSED_UNUSABLE),
+        ({"flags": SlotFlag.ONE_SIDED}, EngineCounter.SUPPRESSED_UNUSABLE),
+        ({"epoch": EPOCH - 2}, EngineCounter.SUPPRESSED_DEAD_EPOCH),
+        ({"age_ms": 10_001}, EngineCounter.SUPPRESSED_STALE),
+        ({"qty": 0.5}, EngineCounter.SUPPRESSED_SIZE),
+    ],
+)
+def test_leg_that_may_not_be_believed_opens_nothing_and_the_reason_is_counted(
+    market, futures, reason
+):
+    market.watch(SYMBOL)
+    market.spread(10, **futures)
+
+    market.scanner.scan()
+
+    assert market.types() == []
+    reasons = [which for which in EngineCounter if which.name.startswith("SUPPRESSED")]
+    assert {which for which in reasons if market.counter(which)} == {reason}
+
+
+@pytest.mark.parametrize("source", [SPOT, FUTURES])
+def test_prices_of_a_source_whose_feed_is_gone_open_nothing(market, source):
+    market.watch(SYMBOL)
+    market.set_epoch(source, EPOCH + 1)
+    market.spread(10)
+
+    market.scanner.scan()
+
+    assert market.types() == []
+    assert market.counter(EngineCounter.SUPPRESSED_DEAD_EPOCH) > 0
+
+
+def test_spread_beyond_belief_is_suppressed(market):
+    market.watch(SYMBOL)
+    market.spread(2_500)
+
+    market.scanner.scan()
+
+    assert market.types() == []
+    assert market.counter(EngineCounter.SUPPRESSED_INSANE) > 0
+
+
+def test_stale_leg_does_not_close_an_open_route(market):
+    market.watch(SYMBOL)
+    market.spread(10)
+    market.scanner.scan()
+    market.types()
+
+    market.spread(-10, age_ms=20_000)
+    market.scanner.scan()
+
+    assert market.types() == []
+    assert market.scanner.open_routes == 1
+
+
+@pytest.mark.parametrize(
+    "pause", [(True, 0, 0), (False, 1 << SPOT, 0), (False, 1 << FUTURES, 0), (False, 0, 1 << 5)]
+)
+def test_paused_route_is_silent_until_it_is_resumed(market, pause):
+    market.watch(SYMBOL, direction=5)
+    market.scanner.set_pause(*pause)
+    market.spread(10)
+    market.scanner.scan()
+    paused = market.types()
+
+    market.scanner.set_pause(False, 0, 0)
+    market.spread(10)
+    market.scanner.scan()
+
+    assert paused == []
+    assert market.counter(EngineCounter.SUPPRESSED_PAUSED) > 0
+    assert market.types() == [OPEN]
+
+
+def test_pause_of_other_sources_and_directions_changes_nothing(market):
+    market.watch(SYMBOL, direction=5)
+    everything = 2**64 - 1
+    market.scanner.set_pause(
+        False, everything & ~(1 << SPOT | 1 << FUTURES), everything & ~(1 << 5)
+    )
+    market.spread(10)
+
+    market.scanner.scan()
+
+    assert market.types() == [OPEN]
+
+
+def test_half_written_leg_opens_nothing_and_is_read_once_it_is_whole(market):
+    market.watch(SYMBOL)
+    market.spread(10)
+    slot = slot_of(FUTURES, SYMBOL)
+    offset = Prices.SEQ + slot * Prices.SEQ_ENTRY_BYTES
+    market.regions.prices.slots.mapping.store_word(offset, 3)
+
+    market.scanner.scan()
+    half = market.types()
+    market.spread(10)
+    market.scanner.scan()
+
+    assert half == []
+    assert market.counter(EngineCounter.TORN_READS) == 1
+    assert market.types() == [OPEN]
+
+
+@pytest.mark.parametrize("spot", [0, 6])
+def test_two_legs_that_move_together_never_show_a_spread_that_never_was(market, spot):
+    market.watch(SYMBOL, spot=spot, futures=3)
+    for factor in (1.0, 0.9, 1.1, 0.8, 1.2) * 20:
+        market.quote(spot, SYMBOL, 99.9 * factor, 100 * factor)
+        market.quote(3, SYMBOL, 100 * factor, 100.1 * factor)
+        market.scanner.scan()
+
+    assert market.types() == []
+
+
+def test_leg_that_moved_after_the_pass_began_raises_nothing_from_its_old_price(market):
+    market.watch(SYMBOL)
+    market.spread(-50)
+    market.scanner.scan()
+    # The spot has fallen, but its feed has not come to set the mark; then the future falls.
+    market.write(SPOT, SYMBOL, 79.9, 80.0)
+    market.quote(FUTURES, SYMBOL, 110.0, 110.1)
+
+    market.scanner.scan()
+    before_the_mark = market.types()
+    market.write(FUTURES, SYMBOL, 80.0, 80.1)
+    market.regions.dirty.mark(FUTURES, SYMBOL)
+    market.regions.dirty.mark(SPOT, SYMBOL)
+    market.scanner.scan()
+
+    assert before_the_mark == []
+    assert market.types() == []
+
+
+def test_price_that_did_not_change_is_not_evaluated_again(market):
+    market.watch(SYMBOL)
+    market.spread(10)
+    market.scanner.scan()
+    evaluated = market.counter(EngineCounter.ROUTES_EVALUATED)
+
+    market.regions.dirty.mark(SPOT, SYMBOL)
+    changed = market.scanner.scan()
+
+    assert changed == 0
+    assert market.counter(EngineCounter.ROUTES_EVALUATED) == evaluated
+
+
+def test_symbols_without_a_route_are_ignored(market):
+    market.watch(SYMBOL)
+    market.scanner.scan()
+    market.spread(50, symbol=SYMBOL + 1)
+
+    assert market.scanner.scan() == 0
+    assert market.types() == []
+
+
+def test_prices_written_before_the_routes_were_set_are_picked_up(market):
+    market.spread(10, symbol=3)
+    market.regions.dirty.take(SPOT)
+    market.regions.dirty.take(FUTURES)
+
+    market.watch(3, 1023)
+    market.scanner.scan()
+
+    assert market.types() == [OPEN]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [(-1, 0, 0, 0, 1.0), (0, 8192, 0, 0, 1.0), (0, 1024, 0, 1024, 1.0), (0, 1024, 0, -1, 1.0)],
+)
+def test_route_to_a_slot_or_symbol_that_does_not_exist_is_refused(market, route):
+    with pytest.raises(IndexError):
+        market.scanner.set_routes([route])
+
+
+def test_scanner_needs_what_it_writes_to_be_writable(shm, market):
+    read_only = attach_regions(shm, reads=[RegionKind.DIRTY], writes=(), timeout_s=0)
+
+    with pytest.raises(PermissionError):
+        Scanner(
+            market.regions.prices.slots,
+            read_only.dirty.bits,
+            market.ring.ring,
+            market.health.slot,
+        )
+
+
+def test_full_ring_keeps_openings_and_endings_in_order_and_conflates_updates(market):
+    market.watch(1, 2)
+    market.fill_ring()
+    for net_bps in (10, 20, -10):
+        market.spread(net_bps, symbol=1)
+        market.scanner.scan()
+    market.spread(10, symbol=2)
+    market.scanner.scan()
+    spilled = market.scanner.spilled
+    market.signals()
+
+    market.scanner.scan()
+
+    found = market.signals()
+    assert spilled == 3
+    assert market.scanner.spilled == 0
+    assert list(zip(found["type"].tolist(), found["symbol_id"].tolist(), strict=True)) == [
+        (OPEN, 1), (CLOSE, 1), (OPEN, 2),
+    ]  # fmt: skip
+    assert market.counter(EngineCounter.CONFLATED) == 1
+    assert market.counter(EngineCounter.SPILLED) == 3
+
+
+def test_signals_behind_a_spilled_one_do_not_overtake_it(market):
+    market.watch(1)
+    market.fill_ring()
+    market.spread(10, symbol=1)
+    market.scanner.scan()
+    market.reader.peek(4_096)
+    market.reader.advance(1)
+
+    market.spread(-10, symbol=1)
+    market.scanner.scan()
+    market.reader.advance(RING_CAPACITY - 1)
+    market.scanner.scan()
+
+    assert market.types() == [OPEN, CLOSE]
+
+
+def test_more_openings_than_the_spill_holds_are_late_but_not_lost(market):
+    directions = range(6)
+    routes = [
+        (slot_of(SPOT, symbol), slot_of(FUTURES, symbol), direction, symbol, FEE_BPS)
+        for direction in directions
+        for symbol in range(1_000)
+    ]
+    market.scanner.set_routes(routes)
+    market.fill_ring()
+    for symbol in range(1_000):
+        market.spread(10, symbol=symbol)
+    market.scanner.scan()
+    open_while_full = market.scanner.open_routes
+    market.signals()
+
+    for symbol in range(1_000):
+        market.spread(10, symbol=symbol)
+    market.scanner.scan()
+
+    found = market.signals()
+    assert open_while_full == 4_096
+    assert (found["type"] == OPEN).sum() == len(routes)
+    assert len(np.unique(found[["direction", "symbol_id"]])) == len(routes)
+
+
+@pytest.mark.parametrize("wait", ["spin", "adaptive", "eventfd"])
+def test_lost_wake_ups_cost_no_more_than_the_bound_of_the_wait(make_market, wait):
+    market = make_market(wait=wait, wait_bound_ms=5, spin_us=20.0)
+    market.watch(SYMBOL)
+    market.scanner.set_wake_fd(-1)
+    market.scanner.run(1_000_000)
+    late_ms = []
+    stop = threading.Event()
+    engine = threading.Thread(target=lambda: [market.scanner.run(20_000_000) for _ in iter(stop.is_set, True)])
+    engine.start()
+    for net_bps in (10, -10) * 20:
+        began = time.monotonic()
+        market.spread(net_bps)
+        while market.reader.depth() == 0:
+            assert time.monotonic() - began < 5
+            time.sleep(0.0005)
+        late_ms.append((time.monotonic() - began) * 1_000)
+        market.signals()
+    stop.set()
+    engine.join()
+
+    # Twice the bound leaves room for a busy machine; the median of forty is not one hiccup.
+    assert sorted(late_ms)[20] < 10
+
+
+def test_engine_that_sleeps_is_woken_by_its_eventfd(make_market):
+    market = make_market(wait="eventfd", wait_bound_ms=60_000)
+    market.watch(SYMBOL)
+    eventfd = os.eventfd(0, os.EFD_NONBLOCK)
+    market.scanner.set_wake_fd(eventfd)
+    market.scanner.scan()
+    engine = threading.Thread(target=market.scanner.run, args=(1_000_000_000,))
+    engine.start()
+    bits = market.regions.dirty.bits
+    while not bits.engine_sleeping:
+        time.sleep(0.001)
+
+    market.spread(10)
+    woken = bits.wake(eventfd)
+    engine.join()
+    os.close(eventfd)
+
+    assert woken
+    assert market.types() == [OPEN]
+    assert market.counter(EngineCounter.SLEEPS) >= 1
+
+
+def test_signal_to_the_process_ends_a_sleep_early(make_market):
+    market = make_market(wait="eventfd", wait_bound_ms=60_000)
+    market.watch(SYMBOL)
+    market.scanner.scan()
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    began = time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    market.scanner.run(30_000_000_000)
+
+    signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - began < 10

@@ -1,0 +1,53 @@
+"""Every symbol is on exactly one connection, and no connection holds too many."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spreadscan.feed.shards import batches, plan_shards
+
+
+def legs_of(ids):
+    return [(f"COIN{symbol_id}USDT", symbol_id) for symbol_id in ids]
+
+
+@given(st.sets(st.integers(0, 1023), max_size=400), st.integers(1, 500))
+def test_every_leg_is_in_exactly_one_shard_within_the_limit(ids, limit):
+    legs = legs_of(ids)
+
+    shards = plan_shards(legs, limit)
+
+    assert sorted(leg for shard in shards for leg in shard) == sorted(legs)
+    assert len(shards) == -(-len(legs) // limit)
+    sizes = {len(shard) for shard in shards}
+    assert max(sizes, default=0) <= limit
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    assert 0 not in sizes
+
+
+@given(st.sets(st.integers(0, 1023), min_size=1), st.integers(1, 100), st.integers(0, 999))
+def test_plan_does_not_depend_on_the_order_of_the_legs(ids, limit, seed):
+    legs = legs_of(ids)
+    shuffled = random.Random(seed).sample(legs, len(legs))
+
+    assert plan_shards(shuffled, limit) == plan_shards(legs, limit)
+
+
+def test_liquid_symbols_are_dealt_to_different_connections():
+    shards = plan_shards(legs_of(range(9)), 3)
+
+    assert [shard[0][1] for shard in shards] == [0, 1, 2]
+
+
+def test_source_without_symbols_needs_no_connection():
+    assert plan_shards([], 100) == []
+
+
+@given(st.lists(st.integers()), st.integers(1, 30))
+def test_batches_keep_order_and_size(items, size):
+    found = list(batches(items, size))
+
+    assert [item for batch in found for item in batch] == items
+    assert all(len(batch) == size for batch in found[:-1])
+    assert all(0 < len(batch) <= size for batch in found)

@@ -1,0 +1,289 @@
+"""A real feed against a loopback exchange that is cut, silent, absent and rude; and its reaper."""
+
+import asyncio
+import json
+import threading
+
+import numpy as np
+import pytest
+import websockets
+from program_cases import Programs, until, write_small_universe
+
+from spreadscan.model import QuoteStatus, SlotFlag
+from spreadscan.shm.layout import FeedCounter, ProcessState, RegionKind
+from spreadscan.shm.price_store import slot_of
+from spreadscan.shm.regions import attach_regions, create_regions
+
+FEED, SOURCE = "feed-binance-spot", 0
+ENGINE = "spread-engine"
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+
+
+def frame(symbol, update_id, bid="100.5"):
+    data = {"u": update_id, "s": symbol, "b": bid, "B": "2", "a": "100.6", "A": "3"}
+    return json.dumps({"stream": f"{symbol.lower()}@bookTicker", "data": data})
+
+
+class Exchange:
+    """A loopback exchange on a thread of its own: acknowledges, and sends what a test says."""
+
+    def __init__(self, port=0):
+        self.connections = []
+        self.requests = []
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.server = self.call(self._listen(port))
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    def call(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+
+    async def _listen(self, port):
+        return await websockets.serve(self._serve, "127.0.0.1", port)
+
+    async def _serve(self, connection):
+        self.connections.append(connection)
+        async for message in connection:
+            request = json.loads(message)
+            self.requests.append(request)
+            await connection.send(json.dumps({"result": None, "id": request["id"]}))
+
+    def subscribed(self):
+        return [topic for request in self.requests for topic in request["params"]]
+
+    def send(self, *frames):
+        async def body():
+            for text in frames:
+                await self.connections[-1].send(text)
+
+        self.call(body())
+
+    def quote_all(self, update_id):
+        self.send(*(frame(symbol, update_id) for symbol in SYMBOLS))
+
+    def cut(self):
+        """End the last connection without a word."""
+        self.loop.call_soon_threadsafe(self.connections[-1].transport.abort)
+
+    def close(self):
+        async def body():
+            self.server.close()
+            await self.server.wait_closed()
+
+        self.call(body())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+@pytest.fixture
+def exchange():
+    exchange = Exchange()
+    yield exchange
+    exchange.close()
+
+
+@pytest.fixture
+def make_programs(make_config):
+    made = []
+
+    def make(port, **overrides):
+        keys = {
+            "sim.ws_base": f"ws://127.0.0.1:{port}",
+            "feed.retry_base_ms": 20,
+            "feed.retry_cap_s": 0.05,
+            "exchanges.binance.spot.topics_per_message": 2,
+            "exchanges.binance.spot.messages_per_s": 5.0,
+        }
+        programs = Programs(make_config(keys | overrides), is_sim=True)
+        made.append(programs)
+        create_regions(programs.config.shm)
+        write_small_universe(programs.config)
+        return programs
+
+    yield make
+    for programs in made:
+        programs.close()
+
+
+@pytest.fixture
+def programs(make_programs, exchange):
+    return make_programs(exchange.port)
+
+
+@pytest.fixture
+def store(programs):
+    regions = attach_regions(
+        programs.config.shm, reads=[RegionKind.PRICES], writes=(), timeout_s=0
+    )
+    return regions.prices
+
+
+def counters(programs):
+    return programs.slot(FEED).counters
+
+
+def until_counted(programs, counter, value):
+    until(lambda: counters(programs)[counter] == value, f"{counter.name} = {value}")
+
+
+def flags(store):
+    slots = np.array([slot_of(SOURCE, symbol) for symbol in range(3)], np.int32)
+    return store.read_many(slots)[0]["flags"].tolist()
+
+
+def start_live(programs, exchange):
+    """Start a feed and bring all its symbols to life."""
+    connections = len(exchange.connections)
+    process = programs.start(FEED)
+    until(lambda: len(exchange.connections) > connections, "the feed's connection")
+    exchange.quote_all(1)
+    until_counted(programs, FeedCounter.SYMBOLS_LIVE, 3)
+    return process
+
+
+def test_feed_subscribes_to_its_universe_in_batches_and_comes_alive(programs, exchange, store):
+    start_live(programs, exchange)
+
+    until(lambda: len(exchange.subscribed()) == 3, "all subscriptions")
+    assert [len(request["params"]) for request in exchange.requests] == [2, 1]
+    assert sorted(exchange.subscribed()) == [f"{name.lower()}@bookTicker" for name in SYMBOLS]
+    assert flags(store) == [0, 0, 0]
+    assert store.source_epoch(SOURCE) == 1
+    found = counters(programs)
+    assert found[FeedCounter.SYMBOLS_EXPECTED] == 3
+    assert found[FeedCounter.CONNECTIONS_OPEN] == 1
+
+
+def test_cut_connection_makes_its_symbols_unusable_until_they_are_quoted_anew(
+    programs, exchange, store
+):
+    start_live(programs, exchange)
+
+    exchange.cut()
+    until_counted(programs, FeedCounter.DISCONNECTS, 1)
+    after_the_cut = flags(store)
+    until(lambda: len(exchange.connections) == 2, "the next connection")
+    before_a_quote = flags(store)
+    # Lower ids than before: the exchange may have started anew.
+    exchange.quote_all(0)
+    until_counted(programs, FeedCounter.SYMBOLS_LIVE, 3)
+
+    assert after_the_cut == before_a_quote == [SlotFlag.DISCONNECTED] * 3
+    assert flags(store) == [0, 0, 0]
+    assert counters(programs)[FeedCounter.CONNECTS] == 2
+    assert counters(programs)[FeedCounter.CONNECTIONS_OPEN] == 1
+
+
+def test_feed_waits_for_an_exchange_that_is_not_there_yet(make_programs, exchange):
+    port = exchange.port
+    programs = make_programs(port)
+    exchange.call(_stop_listening(exchange))
+    process = programs.start(FEED)
+    until(lambda: counters(programs)[FeedCounter.CONNECT_FAILURES] >= 3, "three failures")
+
+    exchange.server = exchange.call(exchange._listen(port))
+    until(lambda: exchange.connections, "a connection")
+    exchange.quote_all(1)
+
+    until_counted(programs, FeedCounter.SYMBOLS_LIVE, 3)
+    assert process.poll() is None
+
+
+async def _stop_listening(exchange):
+    exchange.server.close()
+    await exchange.server.wait_closed()
+
+
+def test_bad_frames_are_counted_and_the_connection_lives(programs, exchange, store):
+    process = start_live(programs, exchange)
+    bad = {
+        QuoteStatus.BAD_NUMBER: frame("BTCUSDT", 2, "NaN"),
+        QuoteStatus.NOT_POSITIVE: frame("BTCUSDT", 2, "-5"),
+        QuoteStatus.CROSSED: frame("BTCUSDT", 2, "100.6"),
+        QuoteStatus.IMPLAUSIBLE: frame("BTCUSDT", 2, "1e300"),
+        QuoteStatus.MALFORMED: frame("BTCUSDT", 2)[:-4],
+        QuoteStatus.UNKNOWN_SYMBOL: frame("NOPEUSDT", 2),
+        QuoteStatus.OLD_UPDATE: frame("BTCUSDT", 0),
+    }
+
+    exchange.send(*bad.values(), frame("ETHUSDT", 9, "77"))
+    until(lambda: store.read(slot_of(SOURCE, 1))["bid"] == 77.0, "the good quote")
+
+    found = counters(programs)
+    assert {status: found[FeedCounter.REFUSED + status] for status in bad} == dict.fromkeys(bad, 1)
+    assert store.read(slot_of(SOURCE, 0))["bid"] == 100.5
+    assert len(exchange.connections) == 1
+    assert process.poll() is None
+
+
+def test_silent_connection_is_dropped_and_made_anew(make_programs, exchange):
+    programs = make_programs(exchange.port, **{"feed.silence_limit_s": 0.2})
+    programs.start(FEED)
+
+    until(lambda: len(exchange.connections) >= 3, "two connections dropped for silence")
+
+    assert counters(programs)[FeedCounter.DISCONNECTS] >= 2
+
+
+def test_feed_that_is_stopped_gives_its_source_up(programs, exchange, store):
+    process = start_live(programs, exchange)
+
+    status, _, took_s = programs.finish(process)
+
+    assert status == 0
+    assert took_s < 2
+    assert store.source_epoch(SOURCE) == 2
+    assert programs.slot(FEED).state is ProcessState.STOPPED
+
+
+def test_second_instance_of_a_feed_is_refused_and_disturbs_nothing(programs, exchange, store):
+    first = start_live(programs, exchange)
+
+    second = programs.start(FEED)
+    _, errors = second.communicate(timeout=20)
+
+    assert second.returncode == 75
+    assert errors == f"{FEED}: {FEED}: already running (pid {first.pid})\n"
+    assert store.source_epoch(SOURCE) == 1
+    assert flags(store) == [0, 0, 0]
+
+
+def test_killed_feeds_prices_are_retired_by_the_engine_and_the_next_feed_lives(
+    programs, exchange, store
+):
+    programs.start(ENGINE)
+    until(lambda: programs.slot(ENGINE).state is ProcessState.RUNNING, "the engine")
+    feed = start_live(programs, exchange)
+
+    feed.kill()
+    feed.wait(20)
+    until(lambda: store.source_epoch(SOURCE) == 2, "an even epoch")
+    start_live(programs, exchange)
+
+    assert store.source_epoch(SOURCE) == 3
+    assert flags(store) == [0, 0, 0]
+
+
+def test_feed_wakes_the_engine_also_after_the_engine_was_killed(make_programs, exchange):
+    programs = make_programs(exchange.port, **{"engine.wait": "eventfd"})
+    engine = programs.start(ENGINE)
+    until(lambda: programs.slot(ENGINE).state is ProcessState.RUNNING, "the engine")
+    start_live(programs, exchange)
+    update_id = 2
+
+    def woken_more_often_than(before):
+        nonlocal update_id
+        update_id += 1
+        exchange.quote_all(update_id)
+        return counters(programs)[FeedCounter.WAKEUPS] > before
+
+    until(lambda: woken_more_often_than(0), "a wake-up of the first engine")
+    engine.kill()
+    engine.wait(20)
+    successor = programs.start(ENGINE)
+    until(lambda: programs.slot(ENGINE).pid == successor.pid, "the second engine")
+    before = counters(programs)[FeedCounter.WAKEUPS]
+
+    until(lambda: woken_more_often_than(before + 5), "wake-ups of the second engine")

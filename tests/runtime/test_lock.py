@@ -1,0 +1,93 @@
+"""One process a role: held means alive, free means dead."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from spreadscan.errors import AlreadyRunning
+from spreadscan.runtime.lock import RoleLock, is_lock_held
+
+SPAWN = multiprocessing.get_context("spawn")
+ROLE = "spread-engine"
+
+
+def hold(folder, channel):
+    """Body of a process that holds the role until it is killed or told to end."""
+    RoleLock(folder, ROLE)
+    channel.send("held")
+    channel.recv()
+
+
+@pytest.fixture
+def holder(tmp_path):
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=hold, args=(tmp_path, theirs))
+    process.start()
+    assert ours.poll(30)
+    ours.recv()
+    yield process
+    process.kill()
+    process.join(30)
+
+
+def test_second_instance_is_refused_with_the_pid_of_the_first(tmp_path, holder):
+    with pytest.raises(AlreadyRunning, match=f"already running \\(pid {holder.pid}\\)") as refusal:
+        RoleLock(tmp_path, ROLE)
+
+    assert refusal.value.exit_code == 75
+    assert refusal.value.role == ROLE
+
+
+def test_refused_instance_leaves_the_holders_name_in_the_file(tmp_path, holder):
+    for _ in range(2):
+        with pytest.raises(AlreadyRunning, match=str(holder.pid)):
+            RoleLock(tmp_path, ROLE)
+
+
+def test_role_of_a_killed_process_is_free_at_once(tmp_path, holder):
+    held = is_lock_held(tmp_path, ROLE)
+
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join(30)
+
+    assert held
+    assert not is_lock_held(tmp_path, ROLE)
+    RoleLock(tmp_path, ROLE).release()
+
+
+def test_looking_at_a_lock_does_not_take_it(tmp_path):
+    assert not is_lock_held(tmp_path, ROLE)
+    lock = RoleLock(tmp_path, ROLE)
+    seen = [is_lock_held(tmp_path, ROLE) for _ in range(3)]
+    lock.release()
+
+    assert seen == [True] * 3
+    assert not is_lock_held(tmp_path, ROLE)
+
+
+def test_second_lock_of_the_same_process_is_refused_too(tmp_path):
+    lock = RoleLock(tmp_path, ROLE)
+
+    with pytest.raises(AlreadyRunning, match=f"pid {os.getpid()}"):
+        RoleLock(tmp_path, ROLE)
+
+    lock.release()
+
+
+def test_roles_do_not_exclude_each_other(tmp_path):
+    locks = [RoleLock(tmp_path / "deeper" / "run", role) for role in ("feed-a", "feed-b")]
+
+    assert is_lock_held(tmp_path / "deeper" / "run", "feed-a")
+    for lock in locks:
+        lock.release()
+
+
+def test_child_that_outlives_its_parents_exec_does_not_keep_the_role(tmp_path):
+    lock = RoleLock(tmp_path, ROLE)
+
+    inheritable = os.get_inheritable(lock._descriptor)
+    lock.release()
+
+    assert not inheritable
