@@ -1,0 +1,1 @@
+"""Operations as functions: no printing here, so that CLI and monitor share them."""

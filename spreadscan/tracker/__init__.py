@@ -1,0 +1,1 @@
+"""Tracker: signals in, an episode ledger out."""

@@ -1,0 +1,120 @@
+"""What every open episode's route is worth right now, computed for all of them at once. Pure.
+
+A leg counts only when its slot is usable: read without tearing, no flag set, written by the feed
+that owns the source now, and young enough. A route whose legs are not both usable has no spread,
+and nothing may be concluded from it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spreadscan.engine.spread import entry_spread_bps, executable_usd
+from spreadscan.shm.layout import MAX_SYMBOLS
+from spreadscan.shm.price_store import is_usable
+from spreadscan.tracker.episode import Episode, Moment
+
+__all__ = ["Snapshot", "Watch", "evaluate", "moments", "watch"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Watch(NamedTuple):
+    """The routes to look at; row i of every array belongs to ``episodes[i]``."""
+
+    episodes: tuple[Episode, ...]
+    slots: npt.NDArray[np.int32]
+    """Shape (2n,): first all spot legs, then all futures legs, for one read of the price store."""
+    sources: npt.NDArray[np.intp]
+    """Shape (2n,): the source of each slot."""
+    fee_bps: Floats
+    """Shape (n,): round-trip fees; NaN where the direction is no longer configured."""
+    known: Bools
+    """Shape (n,): whether the route can be read at all."""
+
+
+class Snapshot(NamedTuple):
+    """One look at n routes; values are meaningless where ``usable`` is False."""
+
+    usable: Bools
+    gross_bps: Floats
+    net_bps: Floats
+    executable_usd: Floats
+    spot: npt.NDArray[np.void]
+    """Shape (n,), PRICE_DTYPE."""
+    futures: npt.NDArray[np.void]
+    """Shape (n,), PRICE_DTYPE."""
+
+
+def watch(episodes: Sequence[Episode], fee_bps: Mapping[str, float]) -> Watch:
+    """Lay out which slots to read for these episodes; ``fee_bps`` is keyed by direction name."""
+    routes = [episode.route for episode in episodes]
+    symbol_ids = np.array([route.symbol_id for route in routes], dtype=np.int32)
+    sources = np.array(
+        [route.spot_source for route in routes] + [route.futures_source for route in routes],
+        dtype=np.intp,
+    )
+    fees = np.array([fee_bps.get(route.direction, np.nan) for route in routes], dtype=np.float64)
+    # An unlisted symbol has no slot; it reads symbol 0's and `known` throws the result away.
+    symbols = np.tile(np.maximum(symbol_ids, 0), 2)
+    return Watch(
+        episodes=tuple(episodes),
+        slots=(sources * MAX_SYMBOLS + symbols).astype(np.int32),
+        sources=sources,
+        fee_bps=fees,
+        known=(symbol_ids >= 0) & np.isfinite(fees),
+    )
+
+
+def evaluate(
+    watched: Watch,
+    legs: tuple[npt.NDArray[np.void], Bools],
+    source_epochs: npt.NDArray[np.uint64],
+    now_ns: int,
+    max_leg_age_ns: int,
+) -> Snapshot:
+    """Compute spreads and usability of all watched routes.
+
+    Args:
+        watched: the routes.
+        legs: what the price store returned for ``watched.slots``: copies, and which are stable.
+        source_epochs: shape (NUM_SOURCES,).
+        now_ns: monotonic time of the look.
+        max_leg_age_ns: a quote received longer ago is stale.
+    """
+    slots, stable = legs
+    usable = is_usable(slots, stable, source_epochs[watched.sources], now_ns, max_leg_age_ns)
+    # Feeds never store such a price; NaN compares false everywhere, so it could not pass either.
+    usable &= (slots["bid"] > 0.0) & (slots["bid"] < slots["ask"]) & np.isfinite(slots["ask"])
+    count = len(watched.episodes)
+    spot, futures = slots[:count], slots[count:]
+    # Slots that were never written hold zeros; their result is masked, not computed around.
+    with np.errstate(all="ignore"):
+        gross_bps = entry_spread_bps(spot["ask"], futures["bid"])
+        net_bps = gross_bps - watched.fee_bps
+        usd = executable_usd(spot["ask"], spot["ask_qty"], futures["bid"], futures["bid_qty"])
+    finite = np.isfinite(net_bps) & np.isfinite(usd)
+    return Snapshot(
+        usable=usable[:count] & usable[count:] & watched.known & finite,
+        gross_bps=gross_bps,
+        net_bps=net_bps,
+        executable_usd=usd,
+        spot=spot,
+        futures=futures,
+    )
+
+
+def moments(snapshot: Snapshot, now_ns: int) -> list[Moment | None]:
+    """Return each route's moment as Python values; None where a leg is not usable."""
+    columns = [snapshot.gross_bps, snapshot.net_bps, snapshot.executable_usd]
+    for leg in (snapshot.spot, snapshot.futures):
+        columns += [leg["bid"], leg["ask"], leg["bid_qty"], leg["ask_qty"]]
+    # One tolist() a column: indexing numpy scalars one by one costs ten times as much.
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [
+        Moment(now_ns, *row) if usable else None
+        for usable, row in zip(snapshot.usable.tolist(), rows, strict=True)
+    ]

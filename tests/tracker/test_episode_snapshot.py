@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tracker_cases import (
+    DIRECTION,
+    FEE_BPS,
+    FUTURES,
+    NOW_NS,
+    SPOT,
+    book,
+    opened_book,
+    quote,
+    signal,
+)
+
+from spreadscan.shm.layout import MAX_SYMBOLS
+from spreadscan.tracker.book import RouteNames
+from spreadscan.tracker.snapshot import evaluate, moments, watch
+
+MAX_AGE_NS = 1_000
+FEES = {DIRECTION: FEE_BPS}
+GOOD_SPOT, GOOD_FUTURES = quote(99.9, 100.0), quote(100.5, 100.6)
+
+
+def look(spot=GOOD_SPOT, futures=GOOD_FUTURES, *, epochs=3, stable=(True, True), fees=FEES):
+    _, episode = opened_book()
+    return evaluate(
+        watch([episode], fees),
+        (np.stack([spot, futures]), np.array(stable)),
+        np.full(8, epochs, dtype=np.uint64),
+        NOW_NS,
+        MAX_AGE_NS,
+    )
+
+
+def test_fresh_legs_give_the_spread_of_the_definition():
+    seen = look()
+
+    assert seen.usable.tolist() == [True]
+    assert seen.gross_bps[0] == (100.5 - 100.0) / 100.0 * 10_000
+    assert seen.net_bps[0] == seen.gross_bps[0] - FEE_BPS
+    assert seen.executable_usd[0] == 200.0
+
+
+def test_moment_carries_both_legs_as_plain_numbers():
+    (moment,) = moments(look(), NOW_NS)
+
+    assert moment[4:] == (99.9, 100.0, 2.0, 2.0, 100.5, 100.6, 2.0, 2.0)
+    assert all(type(value) in {int, float} for value in moment)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        quote(99.9, 100.0, flags=2),
+        quote(99.9, 100.0, received_ns=NOW_NS - MAX_AGE_NS - 1),
+        quote(99.9, 100.0, epoch=1),
+        quote(100.0, 100.0),
+        quote(float("nan"), 100.0),
+        quote(99.9, float("nan")),
+        quote(99.9, float("inf")),
+        quote(0.0, 0.0, flags=1),
+        quote(-1.0, 100.0),
+        quote(99.9, 100.0, qty=float("nan")),
+    ],
+    ids=["flag", "stale", "dead-epoch", "crossed", "nan-bid", "nan-ask", "inf", "never-written",
+         "negative", "nan-size"],
+)  # fmt: skip
+@pytest.mark.parametrize("leg", ["spot", "futures"])
+def test_one_bad_leg_makes_the_route_unusable(leg, bad):
+    seen = look(**{leg: bad})
+
+    assert seen.usable.tolist() == [False]
+    assert moments(seen, NOW_NS) == [None]
+
+
+@pytest.mark.parametrize("stable", [(True, False), (False, True)])
+def test_leg_that_could_not_be_read_without_tearing_is_unusable(stable):
+    assert not look(stable=stable).usable[0]
+
+
+def test_even_epoch_means_that_nobody_owns_the_source():
+    dead = {"spot": quote(99.9, 100.0, epoch=4), "futures": quote(100.5, 100.6, epoch=4)}
+
+    assert not look(**dead, epochs=4).usable[0]
+
+
+def test_epoch_is_compared_by_its_low_bits():
+    assert look(epochs=3 + (5 << 16)).usable[0]
+
+
+def test_quote_exactly_at_the_age_limit_is_still_fresh():
+    assert look(spot=quote(99.9, 100.0, received_ns=NOW_NS - MAX_AGE_NS)).usable[0]
+
+
+def test_direction_without_configured_fees_is_unusable():
+    assert not look(fees={}).usable[0]
+
+
+def test_unlisted_symbol_reads_a_slot_that_exists_but_is_never_usable():
+    _, episode = opened_book()
+    restored = book(names=RouteNames({0: DIRECTION}, {}))
+    restored.restore([episode])
+
+    watched = watch(restored.open_episodes(), FEES)
+
+    assert watched.slots.tolist() == [SPOT * MAX_SYMBOLS, FUTURES * MAX_SYMBOLS]
+    assert watched.known.tolist() == [False]
+
+
+def test_slots_stand_spot_first_then_futures():
+    subject, _ = opened_book()
+    subject.apply(signal(symbol_id=9), 0)
+
+    watched = watch(subject.open_episodes(), FEES)
+
+    assert watched.slots.dtype == np.int32
+    assert watched.slots.tolist() == [
+        SPOT * MAX_SYMBOLS + 7,
+        SPOT * MAX_SYMBOLS + 9,
+        FUTURES * MAX_SYMBOLS + 7,
+        FUTURES * MAX_SYMBOLS + 9,
+    ]
+
+
+def test_nothing_to_watch_gives_empty_arrays():
+    seen = evaluate(
+        watch([], FEES),
+        (np.zeros(0, dtype=GOOD_SPOT.dtype), np.zeros(0, dtype=bool)),
+        np.zeros(8, dtype=np.uint64),
+        NOW_NS,
+        MAX_AGE_NS,
+    )
+
+    assert moments(seen, NOW_NS) == []
+
+
+PRICES = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(bid=PRICES, ask=PRICES, qty=PRICES)
+def test_whatever_stands_in_a_slot_a_usable_route_has_finite_values(bid, ask, qty):
+    seen = look(spot=quote(bid, ask, qty=qty))
+
+    if seen.usable[0]:
+        assert np.isfinite([seen.gross_bps[0], seen.net_bps[0], seen.executable_usd[0]]).all()
+        assert 0 < bid < ask

@@ -1,0 +1,406 @@
+"""The tracker's loop on real regions and a real ledger; only time is injected."""
+
+import contextlib
+import logging
+import sqlite3
+from types import SimpleNamespace
+
+import pytest
+from tracker_cases import quote, record
+
+from spreadscan.config import load_config
+from spreadscan.model import SignalType, SlotFlag
+from spreadscan.ops.ledger import LedgerReader
+from spreadscan.shm.health import HealthReader, HealthWriter
+from spreadscan.shm.layout import MAX_SYMBOLS, Histogram, Prices, RegionKind, TrackerCounter
+from spreadscan.shm.price_store import slot_of
+from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
+from spreadscan.shm.ring import DRAIN_BATCH, RingReader, RingWriter
+from spreadscan.tracker import process
+from spreadscan.tracker.process import Tracker, main, next_due
+from spreadscan.tracker.schema import LEDGER_NAME
+
+SLOT = 9
+SECOND_NS = 1_000_000_000
+
+
+class Bench:
+    """A tracker's surroundings: what it gets as its context, and the other ends of its channels."""
+
+    def __init__(self, config, regions, clock):
+        self.clock = clock
+        self.config = config
+        self.regions = regions
+        self.health = HealthWriter(regions.health, SLOT, "spread-tracker")
+        self.log = logging.getLogger("spread-tracker")
+        names = {7: "BTC-USDT", 8: "ETH-USDT"}
+        self.universe = SimpleNamespace(
+            symbols=tuple(SimpleNamespace(symbol_id=n, name=name) for n, name in names.items())
+        )
+        (self.direction,) = [
+            row for row in config.directions if row.name == "okx_spot_binance_futures"
+        ]
+        self.ring = RingWriter(regions.ring)
+        self.ticks_left = 0
+        self.waited_s = []
+        self.ready_statuses = []
+
+    def tick(self):
+        self.ticks_left -= 1
+        return self.ticks_left >= 0
+
+    def wait(self, seconds):
+        self.waited_s.append(seconds)
+        self.clock.advance(seconds)
+
+    def ready(self, status):
+        self.ready_statuses.append(status)
+
+    def status(self, text):
+        self.health.set_status(text)
+
+    def set_epoch(self, source, epoch):
+        offset = Prices.SOURCE_STATES + source * Prices.SOURCE_STATE_BYTES + Prices.SOURCE_EPOCH
+        self.regions.prices.slots.mapping.store_word(offset, epoch)
+
+    def push(self, kind=SignalType.OPEN, **more):
+        values = {"time_ns": self.clock.monotonic_ns(), "direction": self.direction.direction_id}
+        assert self.ring.push(record(kind, **(values | more)))
+
+    def put_prices(self, *, spread_bps, symbol_id=7, flags=0, age_ns=0):
+        """Put a spot book at 100 and a perpetual `spread_bps` above it into the store."""
+        received_ns = self.clock.monotonic_ns() - age_ns
+        bid = 100.0 * (1 + spread_bps / 10_000)
+        for source, prices in (
+            (self.direction.spot_source, (99.9, 100.0)),
+            (self.direction.futures_source, (bid, bid + 0.1)),
+        ):
+            self.set_epoch(source, 3)
+            self.regions.prices.write(
+                slot_of(source, symbol_id), quote(*prices, received_ns=received_ns, flags=flags)
+            )
+
+    @property
+    def data_dir(self):
+        return self.config.path(self.config.tracker.data_dir)
+
+    def counter(self, which):
+        return HealthReader(self.regions.health).slot(SLOT).counters[which]
+
+    def shown_status(self):
+        return HealthReader(self.regions.health).slot(SLOT).status
+
+    def counts(self):
+        with LedgerReader(self.data_dir) as reader:
+            found = reader.counts()
+        return (found.opened, found.open, found.converged, found.expired)
+
+
+@pytest.fixture
+def bench(make_config, manual_clock):
+    config = load_config(make_config({"tracker.max_life_s": 60.0}))
+    create_regions(config.shm)
+    regions = attach_regions(config.shm, reads=(), writes=tuple(RegionKind), timeout_s=0)
+    yield Bench(config, regions, manual_clock)
+    remove_regions(config.shm)
+
+
+@pytest.fixture
+def tracker(bench):
+    with contextlib.closing(Tracker(bench)) as subject:
+        yield subject
+
+
+def restarted(tracker, bench):
+    tracker.close()
+    return Tracker(bench)
+
+
+def test_signal_becomes_a_stored_episode_and_leaves_the_ring(bench, tracker):
+    bench.push()
+
+    tracker.step()
+
+    assert bench.counts() == (1, 1, 0, 0)
+    assert RingReader(bench.regions.ring).depth() == 0
+    assert bench.counter(TrackerCounter.EPISODES_OPENED) == 1
+    assert bench.counter(TrackerCounter.EPISODES_OPEN) == 1
+    histogram = HealthReader(bench.regions.health).histogram(
+        SLOT, Histogram.TRACKER_SIGNAL_TO_LEDGER
+    )
+    assert histogram.sum() == 1
+
+
+def test_open_episode_is_snapshotted_from_the_price_store(bench, tracker):
+    bench.push()
+    bench.put_prices(spread_bps=80.0)
+
+    tracker.step()
+    bench.clock.advance(0.2)
+    tracker.step()
+
+    with LedgerReader(bench.data_dir) as reader:
+        (episode,) = reader.open_episodes(5)
+        path = reader.path(episode.episode_id)
+    fee_bps = bench.config.round_trip_fee_bps(bench.direction)
+    assert [point.t_ms for point in path] == [0, 200]
+    assert path[1].gross_bps == pytest.approx(80.0)
+    assert path[1].net_bps == pytest.approx(80.0 - fee_bps)
+    assert bench.counter(TrackerCounter.SNAPSHOTS) == 2
+
+
+def test_spread_that_is_gone_on_fresh_quotes_converges(bench, tracker):
+    bench.push()
+    bench.put_prices(spread_bps=0.0)
+
+    tracker.step()
+
+    assert bench.counts() == (1, 0, 1, 0)
+    assert bench.counter(TrackerCounter.EPISODES_CONVERGED) == 1
+
+
+@pytest.mark.parametrize(
+    "unfit", [{"age_ns": 11 * SECOND_NS}, {"flags": SlotFlag.DISCONNECTED}], ids=["stale", "cut"]
+)
+def test_spread_that_is_gone_on_unusable_quotes_expires_only(bench, tracker, unfit):
+    bench.push()
+    tracker.step()
+
+    for _ in range(59):
+        bench.put_prices(spread_bps=0.0, **unfit)
+        tracker.step()
+        bench.clock.advance(1)
+    before = bench.counts()
+    bench.clock.advance(1)
+    tracker.step()
+
+    assert before == (1, 1, 0, 0)
+    assert bench.counts() == (1, 0, 0, 1)
+
+
+def test_dead_feed_converges_nothing(bench, tracker):
+    bench.push()
+    bench.put_prices(spread_bps=0.0)
+    bench.set_epoch(bench.direction.spot_source, 4)
+
+    tracker.step()
+
+    assert bench.counts() == (1, 1, 0, 0)
+
+
+def test_restart_resumes_the_same_episodes(bench, tracker):
+    bench.push()
+    tracker.step()
+    with LedgerReader(bench.data_dir) as reader:
+        before = [row.episode_id for row in reader.open_episodes(5)]
+
+    again = restarted(tracker, bench)
+    bench.push()
+    again.step()
+    again.close()
+
+    with LedgerReader(bench.data_dir) as reader:
+        after = reader.open_episodes(5)
+    assert [row.episode_id for row in after] == before
+    assert after[0].re_signals == 1
+
+
+def test_signals_committed_but_not_yet_released_are_not_applied_twice(bench, tracker, monkeypatch):
+    for kind in (SignalType.OPEN, SignalType.CLOSE, SignalType.OPEN):
+        bench.push(kind)
+    # Death between the commit and the ring's release.
+    monkeypatch.setattr(RingReader, "advance", lambda self, count: None)
+    tracker.step()
+    monkeypatch.undo()
+    backlog = RingReader(bench.regions.ring).depth()
+
+    again = restarted(tracker, bench)
+    again.step()
+    again.close()
+
+    assert backlog == 3
+    assert bench.counts() == (2, 1, 1, 0)
+    assert RingReader(bench.regions.ring).depth() == 0
+
+
+def test_signals_applied_but_not_committed_are_applied_again(bench, tracker, monkeypatch):
+    bench.push()
+    monkeypatch.setattr(
+        "spreadscan.tracker.store.EpisodeStore.commit",
+        lambda self, batch: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error")),
+    )
+    tracker.step()
+    monkeypatch.undo()
+    before = bench.counts()
+
+    again = restarted(tracker, bench)
+    again.step()
+    again.close()
+
+    assert before == (0, 0, 0, 0)
+    assert bench.counts() == (1, 1, 0, 0)
+
+
+def test_ring_made_anew_is_read_from_its_beginning(bench, tracker):
+    for _ in range(5):
+        bench.push()
+    tracker.step()
+    tracker.close()
+    remove_regions(bench.config.shm)
+    create_regions(bench.config.shm)
+    regions = attach_regions(bench.config.shm, reads=(), writes=tuple(RegionKind), timeout_s=0)
+    second = Bench(bench.config, regions, bench.clock)
+    second.push(symbol_id=8)
+
+    with contextlib.closing(Tracker(second)) as again:
+        again.step()
+
+    assert bench.counts() == (2, 2, 0, 0)
+
+
+def test_locked_ledger_degrades_loudly_loses_nothing_and_recovers(bench, tracker, caplog):
+    blocker = sqlite3.connect(bench.data_dir / LEDGER_NAME, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    bench.push()
+    bench.put_prices(spread_bps=80.0)
+
+    for _ in range(3):
+        tracker.step()
+        bench.clock.advance(0.2)
+    degraded = bench.shown_status()
+    backlog = RingReader(bench.regions.ring).depth()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    tracker.step()
+
+    assert degraded.startswith("degraded: cannot store: database is locked")
+    assert backlog == 1
+    assert bench.counts() == (1, 1, 0, 0)
+    assert bench.counter(TrackerCounter.COMMITS_FAILED) == 3
+    assert bench.shown_status() == "storing"
+    with LedgerReader(bench.data_dir) as reader:
+        (episode,) = reader.open_episodes(5)
+        assert [point.t_ms for point in reader.path(episode.episode_id)] == [0, 200, 400, 600]
+    assert [entry.levelname for entry in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_path_points_beyond_the_bound_are_dropped_and_counted(bench, tracker, caplog, monkeypatch):
+    monkeypatch.setattr(process, "MAX_PENDING_SNAPSHOTS", 2)
+    blocker = sqlite3.connect(bench.data_dir / LEDGER_NAME, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    bench.push()
+    bench.put_prices(spread_bps=80.0)
+
+    for _ in range(5):
+        tracker.step()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    tracker.step()
+
+    assert "4 path points were dropped" in caplog.text
+    assert bench.counts() == (1, 1, 0, 0)
+
+
+def test_damage_met_while_running_keeps_every_open_episode(bench, tracker, caplog):
+    bench.push()
+    tracker.step()
+    # A failed commit makes the store let go of the file, so that the next one meets the damage.
+    blocker = sqlite3.connect(bench.data_dir / LEDGER_NAME, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    bench.push()
+    tracker.step()
+    blocker.close()
+    (bench.data_dir / LEDGER_NAME).write_bytes(b"not a database " * 500)
+
+    tracker.step()
+    tracker.step()
+
+    assert bench.counts() == (1, 1, 0, 0)
+    assert len(list(bench.data_dir.glob("*.damaged-*"))) >= 1
+    assert sum("set aside as" in entry.message for entry in caplog.records) == 1
+
+
+def test_damaged_ledger_at_start_is_set_aside_with_one_line(bench, caplog):
+    bench.data_dir.mkdir(parents=True)
+    (bench.data_dir / LEDGER_NAME).write_bytes(b"not a database " * 500)
+
+    with contextlib.closing(Tracker(bench)) as tracker:
+        bench.push()
+        tracker.step()
+
+    (line,) = [entry for entry in caplog.records if entry.levelname == "ERROR"]
+    assert "damaged" in line.message
+    assert ".damaged-" in line.message
+    assert bench.counts() == (1, 1, 0, 0)
+
+
+def test_our_own_mistake_in_the_ledger_is_not_taken_for_a_full_disk(bench, tracker, monkeypatch):
+    bench.push()
+    monkeypatch.setattr(
+        "spreadscan.tracker.store.EpisodeStore.commit",
+        lambda self, batch: (_ for _ in ()).throw(sqlite3.IntegrityError("CHECK failed")),
+    )
+
+    with pytest.raises(sqlite3.IntegrityError):
+        tracker.step()
+
+
+def test_backlog_of_many_batches_is_drained_in_one_tick(bench, tracker):
+    for number in range(DRAIN_BATCH * 2 + 10):
+        bench.push(SignalType.CLOSE if number % 2 else SignalType.OPEN)
+
+    tracker.step()
+
+    assert bench.counts() == (DRAIN_BATCH + 5, 0, DRAIN_BATCH + 5, 0)
+    assert RingReader(bench.regions.ring).depth() == 0
+
+
+def test_record_that_cannot_be_true_is_counted_and_passed_over(bench, tracker):
+    bench.push(net_bps=float("nan"))
+    bench.push(SignalType.UPDATE, symbol_id=8)
+    bench.push()
+
+    tracker.step()
+
+    assert bench.counts() == (1, 1, 0, 0)
+    assert bench.counter(TrackerCounter.SIGNALS_REFUSED) == 1
+    assert bench.counter(TrackerCounter.SIGNALS_IGNORED) == 1
+
+
+def test_signal_of_an_unlisted_symbol_is_followed_until_it_expires(bench, tracker):
+    bench.push(symbol_id=MAX_SYMBOLS - 1)
+
+    tracker.step()
+    bench.clock.advance(60)
+    tracker.step()
+
+    assert bench.counts() == (1, 0, 0, 1)
+
+
+def test_loop_ticks_on_schedule_and_stores_the_last_signals_when_told_to_stop(bench):
+    bench.ticks_left = 14
+    bench.push()
+
+    main(bench)
+
+    assert bench.ready_statuses == ["storing"]
+    assert bench.counter(TrackerCounter.TICKS) == 5
+    assert bench.counter(TrackerCounter.TICKS_OVERRUN) == 0
+    assert max(bench.waited_s) <= 0.1
+    assert bench.counts() == (1, 1, 0, 0)
+
+
+def test_stop_before_the_first_tick_still_stores_what_waits_in_the_ring(bench):
+    bench.push()
+
+    main(bench)
+
+    assert bench.counts() == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("now_ns", "expected"),
+    [(1000, (1200, 0)), (1199, (1200, 0)), (1200, (1400, 1)), (1650, (1800, 3))],
+)
+def test_missed_ticks_are_skipped_and_the_schedule_does_not_shift(now_ns, expected):
+    assert next_due(1000, now_ns, 200) == expected

@@ -1,0 +1,83 @@
+"""Builders of signals, quotes and episodes for the tracker's tests."""
+
+import numpy as np
+
+from spreadscan.model import SignalType
+from spreadscan.shm.layout import PRICE_DTYPE, SIGNAL_DTYPE
+from spreadscan.tracker.book import EpisodeBook, RouteNames, Rules
+from spreadscan.tracker.episode import EpisodeIds, SignalEvent
+
+SECOND_NS = 1_000_000_000
+NOW_NS = 5_000 * SECOND_NS
+WALL_NS = 1_750_000_000 * SECOND_NS
+OFFSET_NS = WALL_NS - NOW_NS
+BOOT = "11111111-2222-3333-4444-555555555555"
+DIRECTION = "okx_spot_binance_futures"
+SPOT, FUTURES = 4, 1
+FEE_BPS = 30.0
+RULES = Rules(converge_net_bps=0.0, max_life_ns=60 * SECOND_NS)
+NAMES = RouteNames({0: DIRECTION}, {7: "BTC-USDT", 8: "ETH-USDT", 9: "SOL-USDT"})
+
+
+def book(last_id=0, names=NAMES, rules=RULES, boot_id=BOOT):
+    return EpisodeBook(rules, names, EpisodeIds(last_id), boot_id)
+
+
+def record(kind=SignalType.OPEN, *, net_bps=20.0, time_ns=NOW_NS, symbol_id=7, **more):
+    """One SIGNAL_DTYPE record; what is not named is plausible."""
+    row = np.zeros((), dtype=SIGNAL_DTYPE)
+    values = {
+        "sequence": 1,
+        "time_ns": time_ns,
+        "type": kind,
+        "version": 1,
+        "direction": 0,
+        "spot_source": SPOT,
+        "futures_source": FUTURES,
+        "symbol_id": symbol_id,
+        "spot_bid": 99.9,
+        "spot_ask": 100.0,
+        "futures_bid": 100.5,
+        "futures_ask": 100.6,
+        "spot_bid_qty": 4.0,
+        "spot_ask_qty": 3.0,
+        "futures_bid_qty": 2.0,
+        "futures_ask_qty": 1.0,
+        "gross_bps": net_bps + FEE_BPS,
+        "net_bps": net_bps,
+        "executable_usd": 201.0,
+    } | more
+    for name, value in values.items():
+        row[name] = value
+    return row
+
+
+def signal(kind=SignalType.OPEN, **more):
+    return SignalEvent._make(record(kind, **more).tolist())
+
+
+def quote(bid, ask, *, received_ns=NOW_NS, epoch=3, flags=0, qty=2.0):
+    """One PRICE_DTYPE record."""
+    row = np.zeros((), dtype=PRICE_DTYPE)
+    for name, value in {
+        "bid": bid,
+        "ask": ask,
+        "bid_qty": qty,
+        "ask_qty": qty,
+        "received_ns": received_ns,
+        "epoch": epoch,
+        "flags": flags,
+    }.items():
+        row[name] = value
+    return row
+
+
+def moment(opened, *, net_bps, time_ns):
+    return opened.first._replace(time_ns=time_ns, net_bps=net_bps, gross_bps=net_bps + FEE_BPS)
+
+
+def opened_book(**more):
+    """A book with one open episode, and that episode."""
+    subject = book()
+    subject.apply(signal(**more), OFFSET_NS)
+    return subject, subject.open_episodes()[0]
