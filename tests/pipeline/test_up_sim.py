@@ -1,0 +1,177 @@
+"""The whole pipeline from one command, on the simulated exchanges: real processes, real sockets."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sysconfig
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from spreadscan.config import load_config
+from spreadscan.errors import RegionMissing
+from spreadscan.shm.health import HealthReader
+from spreadscan.shm.layout import ProcessState, RegionKind
+from spreadscan.shm.regions import attach_regions
+from spreadscan.topology import programs
+
+SPREADSCAN = Path(sysconfig.get_path("scripts")) / "spreadscan"
+SOURCES = {"binance_spot", "binance_futures", "okx_spot", "okx_futures"}
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def up(config_dir):
+    """Start ``spreadscan up --sim``; whatever is left of it is killed, which ends its children."""
+    started = []
+
+    def start(*arguments, **options):
+        process = subprocess.Popen(
+            [SPREADSCAN, "up", "--sim", "--config", config_dir / "config.toml", *arguments],
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
+        )
+        started.append(process)
+        return process
+
+    yield start
+
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def regions_of(prefix):
+    return list(Path("/dev/shm").glob(f"{prefix}*"))
+
+
+def children_of(pid):
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+    return {Path(f"/proc/{child}/cmdline").read_bytes(): int(child) for child in text.split()}
+
+
+def child_named(pid, name):
+    found = [child for words, child in children_of(pid).items() if name.encode() in words]
+    return found[0] if found else None
+
+
+def is_everything_running(config_dir):
+    shm = load_config(config_dir / "config.toml", is_sim=True).shm
+    try:
+        regions = attach_regions(shm, reads=[RegionKind.HEALTH], writes=[], timeout_s=0.0)
+    except RegionMissing:
+        return False
+    health = HealthReader(regions.health)
+    slots = [row.health_slot for row in programs().values() if row.health_slot is not None]
+    return all(health.slot(slot).state is ProcessState.RUNNING for slot in slots)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never held"
+        time.sleep(0.02)
+
+
+def test_pipeline_sees_dislocations_and_remembers_them(up, config_dir, shm_prefix):
+    process = up("--for", "20s", "--json")
+
+    out, err = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 0, err.decode()
+    closing = json.loads(out)
+    assert set(closing) == {"sources", "signals", "episodes", "latency_ns", "uptime_s"}
+    assert set(closing["sources"]) == SOURCES
+    for name, source in closing["sources"].items():
+        assert source["expected"] >= 60, name
+        assert source["live"] >= 0.9 * source["expected"], name
+        assert source["messages"] > source["expected"], name
+    assert closing["signals"] > 0
+    assert 0 < closing["episodes"]["opened"] <= closing["signals"]
+    assert closing["episodes"]["open"] == (
+        closing["episodes"]["opened"]
+        - closing["episodes"]["converged"]
+        - closing["episodes"]["expired"]
+    )
+    assert 0 < closing["latency_ns"]["p50"] <= closing["latency_ns"]["p99"] < 10**9
+    assert 20.0 <= closing["uptime_s"] < 25.0
+    assert regions_of(shm_prefix) == []
+    simulator_log = config_dir.parent / "run" / "sim" / "log" / "simulator.log"
+    assert "0 limit overruns" in simulator_log.read_text(encoding="utf-8")
+
+
+def test_killed_feed_comes_back_and_the_run_admits_it(up, config_dir):
+    process = up("--json")
+    wait_until(lambda: is_everything_running(config_dir))
+    first = child_named(process.pid, "feed-okx-spot")
+
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: child_named(process.pid, "feed-okx-spot") not in {None, first})
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 1
+    assert "died or was never ready: feed-okx-spot" in err.decode()
+    assert set(json.loads(out)["sources"]) == SOURCES
+
+
+def test_children_end_with_a_supervisor_that_is_killed_and_the_next_one_takes_over(up):
+    first = up()
+    wait_until(lambda: child_named(first.pid, "spread-engine"))
+    orphans = list(children_of(first.pid).values())
+
+    first.kill()
+    first.wait()
+    second = up("--json")
+    wait_until(lambda: child_named(second.pid, "spread-engine"))
+
+    wait_until(lambda: not any(Path(f"/proc/{orphan}/exe").exists() for orphan in orphans))
+    second.send_signal(signal.SIGINT)
+    assert json.loads(second.communicate(timeout=DEADLINE_S)[0])["uptime_s"] > 0
+
+
+def test_taken_port_ends_the_run_with_the_simulators_line(up, config_dir):
+    exchanges = tomllib.loads((config_dir / "exchanges.toml").read_text(encoding="utf-8"))
+    port = int(exchanges["sim"]["rest_base"].rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)):
+        process = up("--json")
+        _, err = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 75
+    last = err.decode().splitlines()[-1]
+    assert last.startswith("simulator: ")
+    assert "address already in use" in last
+
+
+def test_terminal_shows_the_board_and_ctrl_c_ends_it_in_order(up, shm_prefix):
+    ours, theirs = pty.openpty()
+    os.environ.setdefault("TERM", "xterm")
+    process = up(stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    screen = bytearray()
+    reader = threading.Thread(target=read_terminal, args=(ours, screen))
+    reader.start()
+
+    wait_until(lambda: b"widest routes now" in screen)
+    wait_until(lambda: b"64/64" in screen)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE_S) == 0
+    reader.join(DEADLINE_S)
+    os.close(ours)
+
+    assert b"starting" in screen
+    assert b"Ctrl-C stops everything in order" in screen
+    assert regions_of(shm_prefix) == []
+
+
+def read_terminal(descriptor, screen):
+    while True:
+        try:
+            screen += os.read(descriptor, 65_536)
+        except OSError:  # EIO: the other side is closed
+            return
