@@ -14,30 +14,39 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 KERNEL := $(wildcard spreadscan/kernel/*.pyx spreadscan/kernel/*.pxd spreadscan/kernel/*.h)
 CHECKED := spreadscan tests
 
+# .locks/run.lock is what running needs and the kernel is built with; dev.lock adds the tests' tools.
+RUN_LOCK := .locks/run.lock
+DEV_LOCK := .locks/dev.lock
+INSTALL := $(PIP) install --quiet --no-warn-conflicts --require-hashes --no-build-isolation
+
 # Stamps: the set-up is repeated only when what it was made from has changed.
 TOOLS := $(VENV)/.tools
-LOCKED := $(VENV)/.locked
+INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
+DEVELOPER := $(VENV)/.developer
 
 .PHONY: help
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 # What the kernel is compiled with, from the lock too: a build in isolation would fetch it unchecked.
-$(TOOLS): requirements.lock
+$(TOOLS): $(RUN_LOCK)
 	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 on this machine" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "$(PYTHON) is not Python 3.11 to 3.13; set PYTHON=..." >&2; exit 1; }
 	@echo "setting up $(VENV) and building the kernel; the first time takes a minute or two"
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	awk '/^[a-z]/ { wanted = /^(cython|packaging|picows|setuptools|wheel)==/ } wanted' \
-		requirements.lock > $(VENV)/tools.lock
+		$(RUN_LOCK) > $(VENV)/tools.lock
 	$(PIP) install --quiet --no-deps --require-hashes -r $(VENV)/tools.lock
 	touch $@
 
-$(LOCKED): $(TOOLS)
-	$(PIP) install --quiet --no-warn-conflicts --require-hashes --no-build-isolation \
-		-r requirements.lock
+$(INSTALLED): $(TOOLS)
+	$(INSTALL) -r $(RUN_LOCK)
+	touch $@
+
+$(DEVELOPER): $(INSTALLED) $(DEV_LOCK)
+	$(INSTALL) -r $(DEV_LOCK)
 	touch $@
 
 $(BUILT): $(TOOLS) pyproject.toml $(KERNEL)
@@ -47,18 +56,22 @@ $(BUILT): $(TOOLS) pyproject.toml $(KERNEL)
 # Installing and compiling need each other's core, not each other's result.
 .PHONY: setup
 setup: ## Make .venv and build the kernel
-	@$(MAKE) --no-print-directory --silent --jobs=2 $(LOCKED) $(BUILT)
+	@$(MAKE) --no-print-directory --silent --jobs=2 $(INSTALLED) $(BUILT)
+
+.PHONY: developer
+developer: ## The same with everything that tests and checks need
+	@$(MAKE) --no-print-directory --silent --jobs=2 $(DEVELOPER) $(BUILT)
 
 .PHONY: run
 run: setup ## The whole pipeline on the simulated exchanges, with a live board
 	@$(BIN)/spreadscan up --sim
 
 .PHONY: test
-test: setup ## All tests
+test: developer ## All tests
 	$(BIN)/python -m pytest
 
 .PHONY: check
-check: setup ## Lint, format, types, spelling, architecture
+check: developer ## Lint, format, types, spelling, architecture
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy
@@ -66,22 +79,24 @@ check: setup ## Lint, format, types, spelling, architecture
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 
 .PHONY: bench
-bench: setup ## Measure this machine against the numbers of the design
+bench: developer ## Measure this machine against the numbers of the design
 	@$(BIN)/spreadscan bench
 
 .PHONY: nightly
-nightly: setup ## The long tests that the ordinary run leaves out
+nightly: developer ## The long tests that the ordinary run leaves out
 	$(BIN)/python -m pytest -m nightly --timeout=1800
 
 .PHONY: wheel
-wheel: setup ## Build the wheel into dist/
+wheel: developer ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 	@ls dist/*.whl
 
+LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-header --quiet
 .PHONY: lock
-lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+lock: ## Write the locks anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o $(RUN_LOCK)
+	uv pip compile pyproject.toml --extra build --extra dev -c $(RUN_LOCK) $(LOCK_FLAGS) -o $(DEV_LOCK)
 
 .PHONY: clean
 clean: ## Remove what was built; keeps .venv's packages, generated/ and data/
