@@ -21,9 +21,11 @@ from spreadscan.kernel.memory import Mapping, layout_table
 from spreadscan.shm.layout import LAYOUT_VERSION, MAGIC, REGION_SHAPES, Header, RegionKind
 from spreadscan.shm.pid import start_ticks
 
-__all__ = ["Region", "attach_region", "create_region", "region_name", "remove_region"]
+__all__ = ["UNFINISHED", "Region", "attach_region", "create_region", "region_name", "remove_region"]
 
 MODE = 0o660
+# The reason of a refusal that shm-init may be about to end.
+UNFINISHED = "not finished"
 HUGE_PAGE_BYTES = 2 * 1024 * 1024
 # version, kind, bytes, record bytes, capacity, build id, pid, crc, start ticks, created
 # One number over all offsets: two builds that call themselves the same version but differ refuse
@@ -78,7 +80,8 @@ def create_region(shm: ShmConfig, kind: RegionKind) -> bool:
     except (LayoutMismatch, RegionRefused) as error:
         if isinstance(error, RegionRefused) and error.reason == "owner":
             raise
-        epoch = _previous_epoch(shm, kind) + 1
+        # What stands in a damaged header may be any number.
+        epoch = (_previous_epoch(shm, kind) + 1) % 2**64
         remove_region(shm, kind)
     else:
         return False
@@ -102,6 +105,8 @@ def attach_region(shm: ShmConfig, kind: RegionKind, *, writable: bool) -> Region
         owner = _owner_uid(shm)
         if status.st_uid != owner:
             raise RegionRefused(name, "owner", f"uid {status.st_uid}", f"uid {owner}")
+        if status.st_size == 0:
+            raise RegionRefused(name, UNFINISHED, "0 bytes", expected_bytes)
         if status.st_size != expected_bytes:
             raise RegionRefused(
                 name, "truncated or foreign file", f"{status.st_size} bytes", expected_bytes
@@ -200,9 +205,10 @@ def _create(shm: ShmConfig, kind: RegionKind, epoch: int) -> None:
 def _verify(name: str, kind: RegionKind, view: mmap.mmap) -> None:
     size, record_bytes, capacity = REGION_SHAPES[kind]
     magic = int.from_bytes(view[Header.MAGIC : Header.MAGIC + 8], "little")
+    if magic == 0:
+        raise RegionRefused(name, UNFINISHED, "magic 0", hex(MAGIC))
     if magic != MAGIC:
-        found = "0 (never finished)" if magic == 0 else hex(magic)
-        raise RegionRefused(name, "wrong magic", found, hex(MAGIC))
+        raise RegionRefused(name, "wrong magic", hex(magic), hex(MAGIC))
     fields = list(_HEADER.unpack(view[Header.LAYOUT_VERSION : Header.CRC_END]))
     expected = {
         "layout version": (fields[0], LAYOUT_VERSION),

@@ -4,11 +4,18 @@ import time
 from collections.abc import Iterable
 
 from spreadscan.config import ShmConfig
-from spreadscan.errors import RegionMissing
+from spreadscan.errors import RegionMissing, RegionRefused
 from spreadscan.shm.bitmap import DirtyBitmap
 from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.price_store import PriceStore
-from spreadscan.shm.region import Region, attach_region, create_region, region_name, remove_region
+from spreadscan.shm.region import (
+    UNFINISHED,
+    Region,
+    attach_region,
+    create_region,
+    region_name,
+    remove_region,
+)
 
 __all__ = ["Regions", "attach_regions", "create_regions", "lock_regions", "remove_regions"]
 
@@ -85,8 +92,9 @@ def attach_regions(
         while kind not in attached:
             try:
                 attached[kind] = attach_region(shm, kind, writable=kind in writable)
-            except RegionMissing:
-                if time.monotonic() >= deadline_s:
+            except (RegionMissing, RegionRefused) as error:
+                is_coming = isinstance(error, RegionMissing) or error.reason == UNFINISHED
+                if not is_coming or time.monotonic() >= deadline_s:
                     raise
                 time.sleep(POLL_S)
     return Regions(attached)

@@ -1,6 +1,7 @@
-"""The numbers of layout version 1. Whoever changes one changes LAYOUT_VERSION in the same commit."""
+"""The numbers of layout version 1; whoever changes one raises LAYOUT_VERSION with it."""
 
 import importlib
+import itertools
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_numpy_columns_stand_where_the_layout_says(dtype, table, without_column)
 def test_numpy_columns_do_not_overlap(dtype):
     spans = sorted((place[1], place[1] + place[0].itemsize) for place in dtype.fields.values())
 
-    assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:], strict=False))
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
 
 
 @pytest.mark.parametrize("name", sorted(layout_table()))
@@ -163,7 +164,9 @@ def test_kernel_accepts_the_layout_as_it_is():
 
 
 def test_kernel_refuses_status_numbers_that_differ_from_its_own(monkeypatch):
-    monkeypatch.setattr(spreadscan.kernel, "QuoteStatus", dict.fromkeys(QuoteStatus.__members__, 99))
+    monkeypatch.setattr(
+        spreadscan.kernel, "QuoteStatus", dict.fromkeys(QuoteStatus.__members__, 99)
+    )
 
     with pytest.raises(LayoutMismatch, match="QuoteStatus"):
         spreadscan.kernel._check()

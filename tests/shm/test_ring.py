@@ -134,7 +134,9 @@ def test_order_survives_many_wraps_with_every_fill(writer, reader):
     assert drain(reader, pushed - taken) == list(range(taken, pushed))
 
 
-def test_successor_steps_over_a_record_that_a_killed_producer_did_not_count(regions, writer, reader):
+def test_successor_steps_over_a_record_that_a_killed_producer_did_not_count(
+    regions, writer, reader
+):
     writer.push(record(0))
     writer.push(record(1))
     # As if the producer had been killed between the record's commit and its tail.
