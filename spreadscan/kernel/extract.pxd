@@ -45,8 +45,6 @@ cdef enum:
 cdef struct edge_t:
     uint64_t word       # key and its closing quote, when both fit eight bytes
     uint64_t mask       # which bytes of `word` count; 0 = compare with memcmp
-    uint64_t joint_word  # the same of `,"key":`, for a key that is not the first of its object
-    uint64_t joint_mask
     char key[KEY_BYTES]
     int key_length
     int index           # position in an array
@@ -56,6 +54,7 @@ cdef struct edge_t:
 
 
 cdef struct node_t:
+    uint64_t key_bits   # key_bit of every edge: most keys that nobody wants are seen by it
     int first_edge
     int expected        # the edge that came first in the frame before
     int edge_count

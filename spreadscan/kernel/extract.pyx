@@ -79,6 +79,11 @@ cdef inline uint64_t load8(const char* p) noexcept nogil:
     return word
 
 
+cdef inline uint64_t key_bit(const char* key, Py_ssize_t length) noexcept nogil:
+    # By first byte and length; no path declares an empty key.
+    return <uint64_t>1 << ((<unsigned char>key[0] + 7 * length) & 63) if length else 0
+
+
 cdef inline uint32_t symbol_hash(const char* symbol, Py_ssize_t length) noexcept nogil:
     # First and last eight bytes (overlapping for short ones) and the length: enough to spread
     # 1,024 tickers over 4,096 places; equality is always checked by bytes.
@@ -191,16 +196,12 @@ cdef class Extractor:
                 raise ValueError(f"key {key!r}: at most {KEY_BYTES - 1} bytes")
             memcpy(edge.key, <const char*>encoded, len(encoded))
             edge.key_length = len(encoded)
+            node.key_bits |= key_bit(edge.key, edge.key_length)
             edge.index = int(key) if node.is_array else -1
             if edge.key_length < 8:
                 quoted = encoded + b'"'
                 edge.mask = ~<uint64_t>0 >> (64 - 8 * <int>len(quoted))
                 edge.word = int.from_bytes(quoted, "little")
-            joint = b',"' + encoded + b'":'
-            edge.joint_word = 1  # equals nothing under an empty mask
-            if len(joint) <= 8:
-                edge.joint_mask = ~<uint64_t>0 >> (64 - 8 * <int>len(joint))
-                edge.joint_word = int.from_bytes(joint, "little")
             edge.expected = node.first_edge + (offset + 1) % len(tree)
             edge.field = -1
             edge.node = -1
@@ -321,13 +322,6 @@ cdef class Extractor:
             else:
                 expected = &edge.expected
                 p = self.take(p, edge, frame)
-            # As long as all is as in the frame before, comma, key and colon are one comparison.
-            while p != NULL and end - p >= 8:
-                edge = &self.edges[expected[0]]
-                if (load8(p) & edge.joint_mask) != edge.joint_word:
-                    break
-                expected = &edge.expected
-                p = self.take(skip_space(p + edge.key_length + 4, end), edge, frame)
             if p == NULL:
                 return NULL
             p = skip_space(p, end)
@@ -346,6 +340,8 @@ cdef class Extractor:
         cdef edge_t* edge = &self.edges[node.first_edge]
         cdef uint64_t word = 0
         cdef int index
+        if not node.key_bits & key_bit(key, length):
+            return NULL
         if length < 8 and frame_end - key >= 8:
             word = load8(key) & ~<uint64_t>0 >> (56 - 8 * length)
         elif length < 8:

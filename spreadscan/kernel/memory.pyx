@@ -12,9 +12,6 @@ from libc.string cimport memcmp
 from libc.time cimport time_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-import numpy as np
-import os
-
 cdef extern from "<sys/mman.h>" nogil:
     int mlock(const void* address, size_t length)
 

@@ -68,7 +68,7 @@ static inline const char *read_digits(const char *p, const char *end, uint64_t *
                  32;
         *value = *value * INTEGER_POWERS_OF_TEN[count] + digits;
         p += count;
-        if (count < 8) return p;
+        if (count < 8 || p == end || !is_digit(*p)) return p;
     }
 }
 

@@ -16,8 +16,8 @@ from posix.unistd cimport read as posix_read
 from spreadscan.kernel.memory cimport (
     DirtyBits, HealthSlot, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing,
     WORDS_PER_SOURCE, count, cpu_relax, exchange_acq_rel_u64, fence_seq_cst, load_acquire_u64,
-    load_relaxed_u64, lowest_bit, price_data_t, record_latency, ring_push, seqlock_read, signal_t,
-    store_seq_cst_u32,
+    load_relaxed_u64, lowest_bit, mark_dirty, price_data_t, record_latency, ring_push, seqlock_read,
+    signal_t, store_seq_cst_u32,
 )
 
 from spreadscan.model import SignalType
@@ -170,6 +170,9 @@ cdef class Scanner:
         self.is_paused = everything
         self.paused_sources = sources
         self.paused_directions = directions
+        # What crossed the threshold meanwhile and has been quiet since must be seen when a pause
+        # ends.
+        self.look_at_everything()
 
     def set_routes(self, routes) -> None:
         """Replace the routes: (spot slot, futures slot, direction, symbol id, fee_bps) each.
@@ -214,11 +217,15 @@ cdef class Scanner:
                 filled = &self.legs[slot].route_count
                 self.route_of_slot[self.legs[slot].first_route + filled[0]] = index
                 filled[0] += 1
+        self.look_at_everything()
+
+    cdef void look_at_everything(self) noexcept:
+        cdef int slot
         for slot in range(SLOT_COUNT):
-            # Odd, so no stable sequence equals it: the first look at every leg reads it.
+            # Odd, so no stable sequence equals it: the next pass reads the leg afresh.
             self.legs[slot].sequence = 1
             if self.legs[slot].route_count:
-                self.dirty.mark(slot // MAX_SYMBOLS, slot % MAX_SYMBOLS)
+                mark_dirty(self.dirty.dirty, slot // MAX_SYMBOLS, slot % MAX_SYMBOLS)
 
     def scan(self) -> int:
         """Do one pass now; return how many symbols had changed."""

@@ -92,5 +92,3 @@ class Market:
         filler = np.zeros((), self.reader.peek(0).dtype)
         while self.reader.depth() < 65_536 - leave:
             self.ring.push(filler)
-
-

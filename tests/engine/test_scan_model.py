@@ -41,7 +41,10 @@ class Model:
         for route, net, usd in self.nets():
             edges = [self.open_bps, self.rearm_bps]
             if route in self.signalled:
-                edges += [self.signalled[route] + self.step_bps, self.signalled[route] - self.step_bps]
+                edges += [
+                    self.signalled[route] + self.step_bps,
+                    self.signalled[route] - self.step_bps,
+                ]
             if any(abs(net - edge) < Decimal("1e-6") for edge in edges) or usd == self.min_usd:
                 return True
         return False

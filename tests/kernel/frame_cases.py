@@ -42,6 +42,9 @@ def flat(**values):
 
 
 def nested(bids=(("100.5", "2", "0", "1"),), asks=(("100.6", "3", "0", "4"),), **values):
-    arg = {"channel": values.pop("channel", "bbo-tbt"), "instId": values.pop("symbol", "BTC-USDT-SWAP")}
+    arg = {
+        "channel": values.pop("channel", "bbo-tbt"),
+        "instId": values.pop("symbol", "BTC-USDT-SWAP"),
+    }
     book = {"asks": asks, "bids": bids, "ts": "1700000", "seqId": 100} | values
     return json.dumps({"arg": arg, "data": [book]}, separators=(",", ":")).encode()

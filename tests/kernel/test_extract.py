@@ -36,7 +36,17 @@ def test_envelope_and_bare_object_mean_the_same(of_flat):
 def test_whole_nested_frame_is_a_quote_in_base_coins(of_nested):
     found = of_nested(nested())
 
-    assert found == (0, 9, 100.5, 2 * 0.01, 100.6, 3 * 0.01, 1_700_000_000_000, 100, "BTC-USDT-SWAP")
+    assert found == (
+        0,
+        9,
+        100.5,
+        2 * 0.01,
+        100.6,
+        3 * 0.01,
+        1_700_000_000_000,
+        100,
+        "BTC-USDT-SWAP",
+    )
 
 
 def test_scaled_contract_is_taken_back_to_one_coin(of_flat):

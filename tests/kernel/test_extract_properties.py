@@ -138,11 +138,19 @@ def test_any_text_as_a_symbol_is_unknown_and_spelled_back(symbol):
         found = DECODERS[0](frame)
         listed = {leg[0] for leg in LEGS}
 
-        assert found.status == (QuoteStatus.QUOTE if symbol in listed else QuoteStatus.UNKNOWN_SYMBOL)
+        assert found.status == (
+            QuoteStatus.QUOTE if symbol in listed else QuoteStatus.UNKNOWN_SYMBOL
+        )
         assert found.symbol == symbol
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_any_json_beside_the_quote_is_stepped_over(tree):
     frame = flat()[:-1] + b',"zz":' + json.dumps(tree).encode() + b"}"

@@ -30,6 +30,7 @@ class Ends:
         self.sink = sink
         self.controls = []
         self.closed = []
+        self.is_closed = asyncio.Event()
         self.refuse_controls = False
 
     def on_control(self, listener, frame):
@@ -42,6 +43,10 @@ class Ends:
 
     def bid(self):
         return self.regions.prices.read(slot_of(SOURCE, BTC))["bid"]
+
+    def on_closed(self, listener):
+        self.closed.append(listener)
+        self.is_closed.set()
 
     async def settled(self):
         """Return when the listener has seen everything that was sent: it answers in order."""
@@ -69,7 +74,7 @@ def over_a_socket(regions):
             async with websockets.serve(serve, "127.0.0.1", 0, compression=None) as server:
                 port = server.sockets[0].getsockname()[1]
                 transport, ends.listener = await ws_connect(
-                    lambda: QuoteListener(sink, ends.on_control, ends.closed.append, LIMIT),
+                    lambda: QuoteListener(sink, ends.on_control, ends.on_closed, LIMIT),
                     f"ws://127.0.0.1:{port}/",
                     enable_auto_pong=False,
                     max_frame_size=LIMIT * 4,
@@ -218,8 +223,7 @@ def test_end_of_the_connection_is_reported_once_with_its_listener(over_a_socket,
             ends.server.transport.abort()
         else:
             await ends.server.close(1001, "maintenance")
-        while not ends.closed:
-            await asyncio.sleep(0.005)
+        await asyncio.wait_for(ends.is_closed.wait(), 10)
         assert ends.closed == [ends.listener]
         assert ends.listener.transport is None
 

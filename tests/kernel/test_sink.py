@@ -32,9 +32,7 @@ def make_sink(regions):
     def make(plan=FLAT):
         health = HealthWriter(regions.health, SOURCE, "feed")
         extractor = Extractor(plan, LEGS)
-        return FeedSink(
-            SOURCE, extractor, regions.prices.slots, regions.dirty.bits, health.slot
-        )
+        return FeedSink(SOURCE, extractor, regions.prices.slots, regions.dirty.bits, health.slot)
 
     return make
 
@@ -72,7 +70,9 @@ def test_quote_stands_in_the_store_and_its_symbol_is_dirty(regions, sink, stored
     assert found[FeedCounter.FRAMES] == found[FeedCounter.QUOTES] == 1
     assert found[FeedCounter.SYMBOLS_LIVE] == 1
     assert found[FeedCounter.BYTES] == len(flat())
-    assert HealthReader(regions.health).histogram(SOURCE, Histogram.FEED_RECEIVE_TO_STORE).sum() == 1
+    assert (
+        HealthReader(regions.health).histogram(SOURCE, Histogram.FEED_RECEIVE_TO_STORE).sum() == 1
+    )
 
 
 def test_receive_time_is_the_monotonic_clock(sink, stored):

@@ -94,9 +94,7 @@ class Programs:
         return process.returncode, errors, time.monotonic() - began_s
 
     def slot(self, name):
-        regions = attach_regions(
-            self.config.shm, reads=[RegionKind.HEALTH], writes=(), timeout_s=0
-        )
+        regions = attach_regions(self.config.shm, reads=[RegionKind.HEALTH], writes=(), timeout_s=0)
         return HealthReader(regions.health).slot(program_named(name).health_slot)
 
     def close(self):

@@ -114,9 +114,7 @@ def programs(make_programs, exchange):
 
 @pytest.fixture
 def store(programs):
-    regions = attach_regions(
-        programs.config.shm, reads=[RegionKind.PRICES], writes=(), timeout_s=0
-    )
+    regions = attach_regions(programs.config.shm, reads=[RegionKind.PRICES], writes=(), timeout_s=0)
     return regions.prices
 
 

@@ -1,6 +1,5 @@
 """The life of every program: how it starts, how it is refused, how it ends. Real processes."""
 
-import os
 import signal
 
 import pytest
@@ -140,9 +139,9 @@ def test_program_killed_and_started_again_comes_back_clean(programs, running_eng
 
     successor = programs.start(ENGINE)
     alive = until(
-        lambda: (slot := programs.slot(ENGINE)).is_alive
-        and slot.state is ProcessState.RUNNING
-        and slot,
+        lambda: (
+            (slot := programs.slot(ENGINE)).is_alive and slot.state is ProcessState.RUNNING and slot
+        ),
         "the successor",
     )
 
@@ -167,4 +166,4 @@ def test_programs_do_not_leave_files_beside_their_lock_and_socket(programs, runn
     programs.finish(running_engine)
 
     run_dir = programs.config.path(programs.config.runtime.run_dir)
-    assert sorted(os.listdir(run_dir)) == [f"{ENGINE}.lock"]
+    assert [file.name for file in run_dir.iterdir()] == [f"{ENGINE}.lock"]

@@ -1,0 +1,148 @@
+"""How the engine waits, and what becomes of signals that find the ring full."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from engine_cases import FEE_BPS, FUTURES, SPOT
+
+from spreadscan.model import SignalType
+from spreadscan.shm.layout import RING_CAPACITY, EngineCounter
+from spreadscan.shm.price_store import slot_of
+
+OPEN, UPDATE, CLOSE = SignalType.OPEN, SignalType.UPDATE, SignalType.CLOSE
+SYMBOL = 7
+NO_PAUSE = (False, 0, 0)
+
+
+def test_full_ring_keeps_openings_and_endings_in_order_and_conflates_updates(market):
+    market.watch(1, 2)
+    market.fill_ring()
+    for net_bps in (10, 20, -10):
+        market.spread(net_bps, symbol=1)
+        market.scanner.scan()
+    market.spread(10, symbol=2)
+    market.scanner.scan()
+    spilled = market.scanner.spilled
+    market.signals()
+
+    market.scanner.scan()
+
+    found = market.signals()
+    assert spilled == 3
+    assert market.scanner.spilled == 0
+    assert list(zip(found["type"].tolist(), found["symbol_id"].tolist(), strict=True)) == [
+        (OPEN, 1), (CLOSE, 1), (OPEN, 2),
+    ]  # fmt: skip
+    assert market.counter(EngineCounter.CONFLATED) == 1
+    assert market.counter(EngineCounter.SPILLED) == 3
+
+
+def test_signals_behind_a_spilled_one_do_not_overtake_it(market):
+    market.watch(1)
+    market.fill_ring()
+    market.spread(10, symbol=1)
+    market.scanner.scan()
+    market.reader.peek(4_096)
+    market.reader.advance(1)
+
+    market.spread(-10, symbol=1)
+    market.scanner.scan()
+    market.reader.advance(RING_CAPACITY - 1)
+    market.scanner.scan()
+
+    assert market.types() == [OPEN, CLOSE]
+
+
+def test_more_openings_than_the_spill_holds_are_late_but_not_lost(market):
+    directions = range(6)
+    routes = [
+        (slot_of(SPOT, symbol), slot_of(FUTURES, symbol), direction, symbol, FEE_BPS)
+        for direction in directions
+        for symbol in range(1_000)
+    ]
+    market.scanner.set_routes(routes)
+    market.fill_ring()
+    for symbol in range(1_000):
+        market.spread(10, symbol=symbol)
+    market.scanner.scan()
+    open_while_full = market.scanner.open_routes
+    market.signals()
+
+    for symbol in range(1_000):
+        market.spread(10, symbol=symbol)
+    market.scanner.scan()
+
+    found = market.signals()
+    assert open_while_full == 4_096
+    assert (found["type"] == OPEN).sum() == len(routes)
+    assert len(np.unique(found[["direction", "symbol_id"]])) == len(routes)
+
+
+@pytest.mark.parametrize("wait", ["spin", "adaptive", "eventfd"])
+def test_lost_wake_ups_cost_no_more_than_the_bound_of_the_wait(make_market, wait):
+    market = make_market(wait=wait, wait_bound_ms=5, spin_us=20.0)
+    market.watch(SYMBOL)
+    market.scanner.set_wake_fd(-1)
+    market.scanner.run(1_000_000)
+    late_ms = []
+    stop = threading.Event()
+
+    def run_engine():
+        while not stop.is_set():
+            market.scanner.run(20_000_000)
+
+    engine = threading.Thread(target=run_engine)
+    engine.start()
+    for net_bps in (10, -10) * 20:
+        began = time.monotonic()
+        market.spread(net_bps)
+        while market.reader.depth() == 0:
+            assert time.monotonic() - began < 5
+            time.sleep(0.0005)
+        late_ms.append((time.monotonic() - began) * 1_000)
+        market.signals()
+    stop.set()
+    engine.join()
+
+    # Twice the bound leaves room for a busy machine; the median of forty is not one hiccup.
+    assert sorted(late_ms)[20] < 10
+
+
+def test_engine_that_sleeps_is_woken_by_its_eventfd(make_market):
+    market = make_market(wait="eventfd", wait_bound_ms=60_000)
+    market.watch(SYMBOL)
+    eventfd = os.eventfd(0, os.EFD_NONBLOCK)
+    market.scanner.set_wake_fd(eventfd)
+    market.scanner.scan()
+    engine = threading.Thread(target=market.scanner.run, args=(1_000_000_000,))
+    engine.start()
+    bits = market.regions.dirty.bits
+    while not bits.engine_sleeping:
+        time.sleep(0.001)
+
+    market.spread(10)
+    woken = bits.wake(eventfd)
+    engine.join()
+    os.close(eventfd)
+
+    assert woken
+    assert market.types() == [OPEN]
+    assert market.counter(EngineCounter.SLEEPS) >= 1
+
+
+def test_signal_to_the_process_ends_a_sleep_early(make_market):
+    market = make_market(wait="eventfd", wait_bound_ms=60_000)
+    market.watch(SYMBOL)
+    market.scanner.scan()
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    began = time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    market.scanner.run(30_000_000_000)
+
+    signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - began < 10
