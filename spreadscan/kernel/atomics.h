@@ -59,6 +59,9 @@ static inline void fence_acquire(void) { atomic_thread_fence(memory_order_acquir
 static inline void fence_release(void) { atomic_thread_fence(memory_order_release); }
 static inline void fence_seq_cst(void) { atomic_thread_fence(memory_order_seq_cst); }
 
+/* Fetch a line that will be written soon; its content does not matter to the program. */
+static inline void prefetch_for_write(const void *line) { __builtin_prefetch(line, 1); }
+
 /* Tell the core that this is a spin loop: frees the sibling thread and saves power. */
 static inline void cpu_relax(void) {
 #if defined(__x86_64__)

@@ -114,12 +114,15 @@ cdef extern from "atomics.h" nogil:
     void fence_acquire()
     void fence_release()
     void fence_seq_cst()
+    void prefetch_for_write(const void* line)
     void cpu_relax()
 
 
 cdef enum:
     PRICE_WORDS = 8
     READ_ATTEMPTS = 4
+    # Records fetched ahead: a symbol is a leg of at most six routes, which may all signal at once.
+    RING_PREFETCH = 6
 
 
 cdef inline void seqlock_write(
@@ -205,6 +208,10 @@ cdef inline bint ring_push(ring_t* ring, uint64_t* cached_head, signal_t* record
     # sync: pairs with the consumer's load_acquire in ring_peek.
     store_release_u64(&slot.sequence, position + 1)
     store_release_u64(&ring.tail, position + 1)
+    # The ring is larger than the caches, and a missed line costs more than all of the above.
+    slot = &ring.records[(position + RING_PREFETCH) & (RING_CAPACITY - 1)]
+    prefetch_for_write(slot)
+    prefetch_for_write(<char*>slot + 64)
     return True
 
 

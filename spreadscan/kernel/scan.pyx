@@ -63,6 +63,8 @@ cdef enum:
     # Openings and endings that found the ring full; beyond it a route keeps its state until there
     # is room, so that none is lost.
     SPILL_CAPACITY = 4096
+    # One pass in this many is timed: a clock reading is a twentieth of a small pass.
+    PASS_SAMPLE_EVERY = 16
 
 WAIT_MODES = {"spin": WAIT_SPIN, "adaptive": WAIT_ADAPTIVE, "eventfd": WAIT_EVENTFD}
 
@@ -119,6 +121,7 @@ cdef class Scanner:
         bint is_paused
         uint64_t paused_sources
         uint64_t paused_directions
+        uint32_t busy_passes
         # waiting
         int wait_mode
         int64_t spin_ns
@@ -317,7 +320,9 @@ cdef class Scanner:
         count(self.health.slot, PASSES, 1)
         if changed:
             count(self.health.slot, DIRTY_SYMBOLS, changed)
-            record_latency(self.health.slot, SCAN_PASS, now_ns() - now)
+            self.busy_passes += 1
+            if self.busy_passes % PASS_SAMPLE_EVERY == 0:
+                record_latency(self.health.slot, SCAN_PASS, now_ns() - now)
         return changed
 
     cdef int refresh(self, int slot, int64_t now) noexcept nogil:
