@@ -28,10 +28,13 @@ PIPED_WIDTH = 130
 
 
 def bench(
+    more: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", hidden=True)] = None,
     *,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name or the group before its dot; repeatable."),
+        typer.Option(
+            metavar="NAME...", help="A name or the group before its dot; several may follow."
+        ),
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -42,7 +45,7 @@ def bench(
     """
     progress = Console(stderr=True)
     benchmarks = load_benchmarks(DEFINITIONS)
-    names = select(benchmarks, only or ())
+    names = select(benchmarks, [*(only or ()), *(more or ())])
     machine = describe_machine()
     outcomes: list[Result | Skipped] = []
     with progress.status("measuring") as status:

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from spreadscan.cli.bench import bench
 from spreadscan.cli.decode import decode
 from spreadscan.cli.shm_size import shm_size
 from spreadscan.cli.sim import sim
@@ -40,3 +41,4 @@ app.command("up")(up)
 app.command("sim")(sim)
 app.command("decode")(decode)
 app.command("shm-size")(shm_size)
+app.command("bench")(bench)

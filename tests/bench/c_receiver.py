@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from mapped_regions import MappedRegions
@@ -18,22 +19,25 @@ PATIENCE_S = 30.0
 
 
 class CReceiver:
-    """A compiled receiver; its program and its symbols stand in the regions' folder."""
+    """A compiled receiver; its program is gone with this object."""
 
     def __init__(self, regions: MappedRegions) -> None:
         compiler = shutil.which("cc")
         if compiler is None:
             raise CannotMeasure("no cc on this machine")
-        folder = Path(regions.folder)
-        self._program = folder / "receiver"
+        # Not beside the regions: /dev/shm may refuse to execute.
+        self._folder = tempfile.TemporaryDirectory(prefix="spreadscan-bench-")
+        self._program = Path(self._folder.name) / "receiver"
         subprocess.run(
             [compiler, "-O3", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Werror", f"-I{KERNEL}",
              str(HERE / "receiver.c"), "-o", str(self._program), "-lm"],
             check=True,
         )  # fmt: skip
-        symbols = folder / "symbols"
+        symbols = self._program.with_name("symbols")
         symbols.write_text("".join(f"{symbol}\n" for symbol, *_ in legs(SOURCE)), encoding="utf-8")
-        self._regions = [folder / kind.name for kind in (RegionKind.PRICES, RegionKind.DIRTY)]
+        self._regions = [
+            Path(regions.folder) / kind.name for kind in (RegionKind.PRICES, RegionKind.DIRTY)
+        ]
         self._symbols = symbols
 
     def burst(self, port: int, path: str, count: int) -> float:

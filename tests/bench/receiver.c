@@ -120,7 +120,7 @@ static int read_number(const char *p, const char *end, double *value) {
 static void publish(int id, const price_data_t *value) {
     price_seq_t *seq = &prices->seqs[id];
     uint64_t writing = load_relaxed_u64(&seq->sequence) | 1;
-    uint64_t *target = (uint64_t *)&prices->datas[id];
+    uint64_t *target = (uint64_t *)&prices->entries[id];
     const uint64_t *source = (const uint64_t *)value;
     store_relaxed_u64(&seq->sequence, writing);
     fence_release();

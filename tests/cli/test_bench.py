@@ -1,6 +1,8 @@
 """``spreadscan bench`` and the small frame behind it, on benchmarks of the tests' own."""
 
+import importlib
 import json
+import os
 
 import pytest
 import typer
@@ -140,6 +142,37 @@ def test_real_benchmark_runs_and_beats_its_python_twin():
 
     assert [result.name for result in results] == ["seqlock_write"]
     assert results[0].ratio > 1
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="sender and receiver need a core each")
+def test_all_three_receivers_leave_the_same_prices_in_the_store(monkeypatch):
+    monkeypatch.syspath_prepend(str(command.DEFINITIONS))
+    c_receiver, regions_of, peers, receivers = map(
+        importlib.import_module, ("c_receiver", "mapped_regions", "peer", "receivers")
+    )
+
+    count, path, tables = 2_000, "/burst/2000", []
+    with peers.peer("frame_sender.py", count) as sender:
+        port = int(peers.line_of(sender))
+        for receive in (
+            lambda regions: receivers.FeedReceiver(regions).burst(
+                f"ws://127.0.0.1:{port}{path}", count
+            ),
+            lambda regions: c_receiver.CReceiver(regions).burst(port, path, count),
+            lambda regions: receivers.PythonReceiver(regions).burst(
+                f"ws://127.0.0.1:{port}{path}", count
+            ),
+        ):
+            with regions_of.temporary_regions() as regions:
+                receive(regions)
+                tables.append(regions.price_table()[:600].copy())
+
+    ours, by_c, by_python = tables
+    written = ours["bid"] > 0
+    assert written.sum() > 500
+    for field in ("bid", "ask", "bid_qty", "ask_qty", "update_id"):
+        assert (ours[field][written] == by_c[field][written]).all()
+        assert (ours[field][written] == by_python[field][written]).all()
 
 
 def test_benchmark_that_returns_other_names_than_declared_is_a_mistake():
