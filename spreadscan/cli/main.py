@@ -1,8 +1,10 @@
 """``spreadscan``: everything a developer or a newcomer runs.
 
-A SpreadscanError becomes one line on standard error and its own exit status (see ``errors``).
+A SpreadscanError becomes one line on standard error and its own exit status, a wrong command line
+exits 64 (see ``errors``).
 """
 
+import sys
 from typing import Any
 
 import typer
@@ -13,9 +15,12 @@ from spreadscan.cli.decode import decode
 from spreadscan.cli.shm_size import shm_size
 from spreadscan.cli.sim import sim
 from spreadscan.cli.up import up
-from spreadscan.errors import SpreadscanError
+from spreadscan.errors import EXIT_FAILED, EXIT_USAGE, SpreadscanError
 
-__all__ = ["app"]
+__all__ = ["app", "main"]
+
+# Typer brings its own click or uses the installed one, by version; this is its usage error.
+UsageError: Any = typer.BadParameter.__base__
 
 
 class OneLineErrors(TyperGroup):
@@ -42,3 +47,18 @@ app.command("sim")(sim)
 app.command("decode")(decode)
 app.command("shm-size")(shm_size)
 app.command("bench")(bench)
+
+
+def main() -> int:
+    """Entry of the console script; return the exit status."""
+    try:
+        return app(standalone_mode=False) or 0
+    except UsageError as error:
+        error.show()
+        return EXIT_USAGE
+    except typer.Abort:
+        return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

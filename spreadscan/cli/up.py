@@ -19,7 +19,7 @@ from spreadscan.cli.duration import parse_duration_s
 from spreadscan.config import Config, load_config
 from spreadscan.errors import EXIT_FAILED
 from spreadscan.ops.board import Board, BoardState, closing_summary
-from spreadscan.ops.pipeline import pipeline
+from spreadscan.ops.pipeline import Part, pipeline
 from spreadscan.ops.reconcile import Phase, Policy
 from spreadscan.ops.supervisor import Supervisor
 from spreadscan.runtime.clock import SystemClock
@@ -35,7 +35,7 @@ PLAIN_S = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def up(
+def up(  # noqa: PLR0913 - one parameter is one option of the command line
     *,
     sim: Annotated[bool, typer.Option("--sim", help="Run on the simulated exchanges.")] = False,
     duration: Annotated[
@@ -44,6 +44,15 @@ def up(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one closing JSON object; the rest to stderr.")
     ] = False,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE=FILE", help="With --sim: that source plays a .rawlog; repeatable."
+        ),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(help="Times the recorded pace; `max` is back to back.")
+    ] = "1",
     config: Annotated[
         Path, typer.Option(help="Configuration; its neighbours are read too.")
     ] = Path("config/config.toml"),
@@ -54,10 +63,16 @@ def up(
     runs, 78 when a file has to be mended.
     """
     for_s = None if duration is None else parse_duration_s(duration)
+    if replay and not sim:
+        raise typer.BadParameter("--replay needs --sim: only a simulated exchange can play it")
+    simulator_options = [word for text in replay or () for word in ("--replay", text)]
+    if replay:
+        simulator_options += ["--speed", speed]
     tree = load_config(config, is_sim=sim)
     lock = RoleLock(tree.path(tree.runtime.run_dir), ROLE)
     try:
-        run = _Run(tree, for_s, Console(stderr=as_json))
+        parts = pipeline(tree, simulator_options=simulator_options)
+        run = _Run(tree, parts, for_s, Console(stderr=as_json))
         with _stop_signals(run.request_stop):
             run.live()
         if sim:
@@ -73,14 +88,16 @@ def up(
 class _Run:
     """One run: the supervisor, its board, and where it is shown."""
 
-    def __init__(self, config: Config, for_s: float | None, console: Console) -> None:
+    def __init__(
+        self, config: Config, parts: list[Part], for_s: float | None, console: Console
+    ) -> None:
         self._config = config
         self._console = console
         self._clock = SystemClock()
         self._began_ns = self._clock.monotonic_ns()
         self._for_s = for_s
         self._supervisor = Supervisor(
-            pipeline(config),
+            parts,
             config.shm,
             config.path(config.runtime.run_dir) / "log",
             Policy(stop_timeout_s=config.runtime.stop_timeout_s),
@@ -123,14 +140,18 @@ class _Run:
 
     def conclude(self) -> int:
         """Say how it ended and return the exit status."""
-        failure, died = self._supervisor.failure, self._supervisor.died
+        failure = self._supervisor.failure
+        missed = list(self._supervisor.died)
+        if self._stop_requests == 0:
+            # Somebody who stops a run while it starts does not want to hear that it had not.
+            missed += [name for name in self._supervisor.never_ready if name not in missed]
         if self._last is not None:
             self._console.print(plain_line(self._last), soft_wrap=True, highlight=False)
         if failure is not None:
             typer.echo(failure.line(), err=True)
             return failure.exit_code
-        if died:
-            typer.echo(f"died or was never ready: {', '.join(died)}", err=True)
+        if missed:
+            typer.echo(f"died or was never ready: {', '.join(missed)}", err=True)
             return EXIT_FAILED
         return 0
 

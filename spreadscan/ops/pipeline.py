@@ -5,6 +5,7 @@ Derived from ``topology.programs()``; only the sources of enabled exchanges take
 """
 
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,12 +34,15 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Without a slot: the beginning of the line of its log that says so."""
 
 
-def pipeline(config: Config, scripts: Path | None = None) -> list[Part]:
+def pipeline(
+    config: Config, scripts: Path | None = None, simulator_options: Sequence[str] = ()
+) -> list[Part]:
     """Return the parts of this configuration in the order in which they start.
 
     Args:
         config: as loaded; ``is_sim`` decides about the simulator.
         scripts: folder of the console scripts; None is that of this installation.
+        simulator_options: what ``spreadscan sim`` is given besides the configuration.
     """
     folder = Path(sysconfig.get_path("scripts")) if scripts is None else scripts
     names = {source.name for source in config.active_sources()}
@@ -48,7 +52,7 @@ def pipeline(config: Config, scripts: Path | None = None) -> list[Part]:
         return parts
     simulator = Part(
         desired=Desired(name=SIMULATOR),
-        command=(str(folder / "spreadscan"), "sim", "--config", config.file),
+        command=(str(folder / "spreadscan"), "sim", "--config", config.file, *simulator_options),
         ready_line=SIMULATOR_READY,
     )
     return [simulator, *parts]

@@ -101,12 +101,13 @@ class Supervisor:
 
     @property
     def died(self) -> list[str]:
-        """Programs that ended without being asked to, or were never ready."""
-        return [
-            name
-            for name, child in self.children.items()
-            if child.restarts or child.failures or not child.was_ready
-        ]
+        """Programs that ended without being asked to."""
+        return [name for name, child in self.children.items() if child.restarts or child.failures]
+
+    @property
+    def never_ready(self) -> list[str]:
+        """Programs that have not been ready, or done, even once."""
+        return [name for name, child in self.children.items() if not child.was_ready]
 
     def pid(self, name: str) -> int:
         """Return the process id of a program; 0 when it does not run."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from spreadscan.errors import EXIT_USAGE
 from spreadscan.runtime.lock import RoleLock
 
 SPREADSCAN = Path(sysconfig.get_path("scripts")) / "spreadscan"
@@ -72,7 +73,7 @@ def test_second_supervisor_on_one_configuration_is_refused(spreadscan, make_conf
 def test_duration_that_is_none_is_a_usage_error(spreadscan, make_config):
     result = spreadscan("up", "--sim", "--for", "soon", "--config", make_config({}))
 
-    assert result.returncode == 2
+    assert result.returncode == EXIT_USAGE
     assert "expected a duration such as 30s" in " ".join(result.stderr.split())
 
 

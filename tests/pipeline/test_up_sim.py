@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from spreadscan.config import load_config
-from spreadscan.errors import RegionMissing
+from spreadscan.errors import EXIT_USAGE, RegionMissing
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import ProcessState, RegionKind
+from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import programs
+from spreadscan.universe import load_universe
 
 SPREADSCAN = Path(sysconfig.get_path("scripts")) / "spreadscan"
 SOURCES = {"binance_spot", "binance_futures", "okx_spot", "okx_futures"}
@@ -175,3 +177,39 @@ def read_terminal(descriptor, screen):
             screen += os.read(descriptor, 65_536)
         except OSError:  # EIO: the other side is closed
             return
+
+
+def test_recording_played_by_the_simulator_reaches_the_price_store(up, config_dir, tmp_path):
+    frames = [
+        f'{n * 1_000_000} {{"stream":"btcusdt@bookTicker","data":{{"u":{900 + n},"s":"BTCUSDT",'
+        f'"b":"{60_000 + n}.10","B":"1.5","a":"{60_000 + n}.20","A":"2.5"}}}}\n'
+        for n in range(500)
+    ]
+    recording = tmp_path / "btc.rawlog"
+    recording.write_text("".join(frames), encoding="utf-8")
+    process = up("--replay", f"binance_spot={recording}", "--for", "60s")
+    config = load_config(config_dir / "config.toml", is_sim=True)
+    wait_until(lambda: is_everything_running(config_dir))
+    prices = attach_regions(config.shm, reads=[RegionKind.PRICES], writes=[], timeout_s=0.0).prices
+    universe = load_universe(config.path(config.runtime.generated_dir))
+    bitcoin = next(row.symbol_id for row in universe.symbols if row.name == "BTC-USDT")
+
+    wait_until(lambda: prices.read(slot_of(0, bitcoin))["update_id"] == 1399)
+
+    quote = prices.read(slot_of(0, bitcoin))
+    assert (quote["bid"], quote["bid_qty"]) == (60_499.1, 1.5)
+    assert (quote["ask"], quote["ask_qty"]) == (60_499.2, 2.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE_S) == 0
+
+
+def test_replay_without_the_simulator_is_a_usage_error(config_dir):
+    outcome = subprocess.run(
+        [SPREADSCAN, "up", "--config", config_dir / "config.toml", "--replay", "binance_spot=x"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert outcome.returncode == EXIT_USAGE
+    assert "--replay needs --sim" in outcome.stderr
