@@ -1,9 +1,10 @@
 """The compiled kernel: everything that runs once a message; Python everywhere else.
 
-* ``memory``: seqlocked prices, dirty bits, the ring, health words.
+* ``memory``: seqlocked prices, dirty bits, the ring; ``health``: a process's own words.
 * ``extract``: frame bytes to a quote, by an adapter's declared plan.
 * ``listener``: WebSocket frames into the store.
 * ``scan``: the engine's pass.
+* ``offsets``: the layout as the C compiler sees it; ``drills``: loops for benches and stress tests.
 
 Importing this package compares the kernel's own sizes, offsets and status numbers with
 ``shm/layout.py`` and ``model.py``; there is no slow twin to fall back to.
@@ -32,11 +33,11 @@ def _check() -> None:
     if sys.byteorder != "little" or machine not in {"x86_64", "aarch64"}:
         raise LayoutMismatch("kernel", "machine", machine, "x86_64 or aarch64, little-endian")
     try:
-        from spreadscan.kernel import extract, memory  # noqa: PLC0415 - after the platform check
+        from spreadscan.kernel import extract, offsets  # noqa: PLC0415 - after the platform check
     except ImportError as error:
         message = f"the compiled kernel is missing ({error}); build it with `make`"
         raise SpreadscanError(message) from error
-    for name, found in memory.layout_table().items():
+    for name, found in offsets.layout_table().items():
         if found != _expected(name):
             raise LayoutMismatch("kernel", name, found, _expected(name))
     for name, found in extract.STATUS_NUMBERS.items():

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from picows import WSListener, WSTransport
 
 from spreadscan.kernel.extract import Extractor
-from spreadscan.kernel.memory import DirtyBits, HealthSlot, PriceSlots
+from spreadscan.kernel.health import HealthSlot
+from spreadscan.kernel.memory import DirtyBits, PriceSlots
 
 class FeedSink:
     """A source's slots in the price store, and the only writer of them."""

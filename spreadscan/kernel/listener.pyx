@@ -15,8 +15,9 @@ from spreadscan.kernel.extract cimport (
     Extractor, STATUS_MALFORMED, STATUS_NOT_A_QUOTE, STATUS_OLD_UPDATE, STATUS_ONE_SIDED,
     STATUS_QUOTE, frame_t, quote_t,
 )
+from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.memory cimport (
-    DirtyBits, HealthSlot, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, count, load_acquire_u64,
+    DirtyBits, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, count, load_acquire_u64,
     mark_dirty, price_data_t, record_latency, seqlock_write, store_relaxed_u64, store_release_u64,
     wake_if_sleeping,
 )

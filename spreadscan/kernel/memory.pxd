@@ -298,9 +298,3 @@ cdef class SignalRing:
         readonly Mapping mapping
         ring_t* ring
         uint64_t cached_head
-
-
-cdef class HealthSlot:
-    cdef:
-        readonly Mapping mapping
-        health_slot_t* slot

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from spreadscan.config import EngineConfig
-from spreadscan.kernel.memory import DirtyBits, HealthSlot, PriceSlots, SignalRing
+from spreadscan.kernel.health import HealthSlot
+from spreadscan.kernel.memory import DirtyBits, PriceSlots, SignalRing
 
 WAIT_MODES: dict[str, int]
 

@@ -13,8 +13,9 @@ from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport read as posix_read
 
+from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.memory cimport (
-    DirtyBits, HealthSlot, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing,
+    DirtyBits, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing,
     WORDS_PER_SOURCE, count, cpu_relax, exchange_acq_rel_u64, fence_seq_cst, load_acquire_u64,
     load_relaxed_u64, lowest_bit, mark_dirty, price_data_t, record_latency, ring_push, seqlock_read,
     signal_t, store_seq_cst_u32,

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from spreadscan.kernel.memory import HealthSlot
+from spreadscan.kernel.health import HealthSlot
 from spreadscan.shm.layout import (
     HISTOGRAM_BUCKETS,
     NUM_COUNTERS,

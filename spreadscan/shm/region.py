@@ -17,7 +17,8 @@ import posix_ipc
 
 from spreadscan.config import ShmConfig
 from spreadscan.errors import LayoutMismatch, RegionMissing, RegionRefused
-from spreadscan.kernel.memory import Mapping, layout_table
+from spreadscan.kernel.memory import Mapping
+from spreadscan.kernel.offsets import layout_table
 from spreadscan.shm.layout import LAYOUT_VERSION, MAGIC, REGION_SHAPES, Header, RegionKind
 from spreadscan.shm.pid import start_ticks
 

@@ -8,6 +8,7 @@ import numpy as np
 from mapped_regions import temporary_regions
 from peer import line_of, on_core, peer
 
+from spreadscan.kernel.drills import drain_signals
 from spreadscan.ops.benchmark import Benchmark, Result, in_turns
 from spreadscan.shm.layout import SIGNAL_DTYPE
 
@@ -37,7 +38,7 @@ def through_ring() -> float:
         while regions.ring.depth == 0:
             pass
         started_ns = time.perf_counter_ns()
-        out_of_order = regions.ring.bench_drain(RING_COUNT, records)
+        out_of_order = drain_signals(regions.ring, RING_COUNT, records)
         elapsed_ns = time.perf_counter_ns() - started_ns
     assert out_of_order == 0, out_of_order
     return RING_COUNT / elapsed_ns * 1e9

@@ -5,6 +5,7 @@ import time
 
 from mapped_regions import MappedRegions, temporary_regions
 
+from spreadscan.kernel.drills import read_prices, write_prices
 from spreadscan.ops.benchmark import Benchmark, Result, in_turns
 from spreadscan.shm.layout import Prices
 
@@ -50,7 +51,7 @@ def measure() -> list[Result]:
 
         def kernel_write() -> float:
             started_ns = time.perf_counter_ns()
-            slots.bench_write(SLOT, KERNEL_COUNT)
+            write_prices(slots, SLOT, KERNEL_COUNT)
             return (time.perf_counter_ns() - started_ns) / KERNEL_COUNT
 
         def python_write() -> float:
@@ -61,7 +62,7 @@ def measure() -> list[Result]:
 
         def kernel_read() -> float:
             started_ns = time.perf_counter_ns()
-            stable = slots.bench_read(SLOT, KERNEL_COUNT)
+            stable = read_prices(slots, SLOT, KERNEL_COUNT)
             elapsed_ns = time.perf_counter_ns() - started_ns
             assert stable == KERNEL_COUNT
             return elapsed_ns / KERNEL_COUNT

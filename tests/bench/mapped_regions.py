@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spreadscan.kernel.memory import DirtyBits, HealthSlot, Mapping, PriceSlots, SignalRing
+from spreadscan.kernel.health import HealthSlot
+from spreadscan.kernel.memory import DirtyBits, Mapping, PriceSlots, SignalRing
 from spreadscan.shm.layout import PRICE_DTYPE, REGION_SHAPES, Prices, RegionKind
 
 

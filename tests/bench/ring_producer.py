@@ -9,6 +9,7 @@ import sys
 
 from mapped_regions import MappedRegions
 
+from spreadscan.kernel.drills import push_signals
 from spreadscan.shm.layout import SIGNAL_DTYPE
 
 
@@ -18,7 +19,7 @@ def main(way: str, folder: str, count: int) -> None:
     sys.stdout.flush()
     sys.stdin.readline()
     if regions is not None:
-        regions.ring.bench_push(count)
+        push_signals(regions.ring, count)
         return
     record = bytes(SIGNAL_DTYPE.itemsize)
     descriptor = sys.stdout.fileno()

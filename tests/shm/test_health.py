@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from spreadscan.kernel.memory import bucket_of
+from spreadscan.kernel.health import bucket_of
 from spreadscan.shm.health import HealthReader, HealthWriter, bucket_floor_ns, quantile_ns
 from spreadscan.shm.layout import (
     HEALTH_SLOTS,

@@ -8,7 +8,7 @@ import pytest
 
 import spreadscan.kernel
 from spreadscan.errors import LayoutMismatch
-from spreadscan.kernel.memory import layout_table
+from spreadscan.kernel.offsets import layout_table
 from spreadscan.model import QuoteStatus
 from spreadscan.shm import layout
 from spreadscan.shm.layout import (

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from spreadscan.kernel.drills import read_derived, write_derived
 from spreadscan.shm.layout import PRICE_DTYPE, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions
@@ -28,7 +29,7 @@ def write_until_stopped(shm, stop, gap):
     slots = attach(shm, [RegionKind.PRICES]).prices.slots
     counter = 0
     while not stop.is_set():
-        slots.stress_write(SLOT, counter, 100_000, gap)
+        write_derived(slots, SLOT, counter, 100_000, gap)
         counter += 100_000
 
 
@@ -50,7 +51,7 @@ def test_record_written_by_another_process_is_read_whole(shm, regions):
 
 
 def test_ten_seconds_of_reading_beside_a_writer_at_full_speed_find_no_torn_record(shm, regions):
-    regions.prices.slots.stress_write(SLOT, 0, 1, 0)
+    write_derived(regions.prices.slots, SLOT, 0, 1, 0)
     stop = SPAWN.Event()
     # A gap between writes, of changing length, lets many reads be stable beside a running writer.
     writer = SPAWN.Process(target=write_until_stopped, args=(shm, stop, 7))
@@ -63,7 +64,7 @@ def test_ten_seconds_of_reading_beside_a_writer_at_full_speed_find_no_torn_recor
 
     deadline_s = time.monotonic() + HUNT_S
     while time.monotonic() < deadline_s:
-        found = slots.stress_read(SLOT, 100_000)
+        found = read_derived(slots, SLOT, 100_000)
         reads += 100_000
         stable, torn, fresh = stable + found[0], torn + found[1], fresh + found[2]
     stop.set()
@@ -85,7 +86,7 @@ def kill_writers(shm, channel):
     for _ in range(KILLS):
         writer = os.fork()
         if writer == 0:
-            slots.stress_write(SLOT, 0, 2**62, 0)
+            write_derived(slots, SLOT, 0, 2**62, 0)
             os._exit(1)
         time.sleep(delays_s.uniform(0.0002, 0.002))
         os.kill(writer, signal.SIGKILL)
@@ -99,7 +100,7 @@ def test_a_thousand_writers_killed_in_the_middle_never_wedge_a_reader(shm, regio
     ours, theirs = SPAWN.Pipe()
     killer = SPAWN.Process(target=kill_writers, args=(shm, theirs))
     store = regions.prices
-    store.slots.stress_write(SLOT, 0, 1, 0)
+    write_derived(store.slots, SLOT, 0, 1, 0)
     killer.start()
     half_written = 0
 
@@ -112,10 +113,10 @@ def test_a_thousand_writers_killed_in_the_middle_never_wedge_a_reader(shm, regio
         found = store.read(SLOT)
         took_ns = time.thread_time_ns() - began_ns
         assert (found is None) == is_half_written
-        assert store.slots.stress_read(SLOT, 1)[1] == 0
+        assert read_derived(store.slots, SLOT, 1)[1] == 0
         # Four tries are microseconds of this thread's own time; a reader that waits is not.
         assert took_ns < 20_000_000
-        store.slots.stress_write(SLOT, number, 1, 0)
+        write_derived(store.slots, SLOT, number, 1, 0)
         healed = store.read(SLOT)
         assert healed is not None
         assert healed["update_id"] == number

@@ -5,6 +5,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
+from spreadscan.kernel.drills import drain_signals, push_signals
 from spreadscan.shm.layout import RING_CAPACITY, SIGNAL_DTYPE, RegionKind, Ring, Signal
 from spreadscan.shm.regions import attach_regions
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader, RingWriter
@@ -206,7 +207,7 @@ ITEMS = 2_000_000
 def push_items(shm):
     """Body of the producer's process."""
     ring = attach_regions(shm, reads=(), writes=[RegionKind.RING], timeout_s=0).ring
-    RingWriter(ring).ring.bench_push(ITEMS)
+    push_signals(RingWriter(ring).ring, ITEMS)
 
 
 def test_two_million_records_cross_to_another_process_in_order(shm, regions, reader):
@@ -214,7 +215,7 @@ def test_two_million_records_cross_to_another_process_in_order(shm, regions, rea
     producer.start()
     batch = np.empty(4096 * SIGNAL_DTYPE.itemsize, np.uint8)
 
-    wrong = reader.ring.bench_drain(ITEMS, batch)
+    wrong = drain_signals(reader.ring, ITEMS, batch)
     producer.join(30)
 
     assert wrong == 0

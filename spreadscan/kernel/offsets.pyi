@@ -1,0 +1,3 @@
+"""Sizes and offsets of the shared structures as the C compiler sees them."""
+
+def layout_table() -> dict[str, int]: ...

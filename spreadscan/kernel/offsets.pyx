@@ -1,0 +1,104 @@
+# cython: language_level=3
+"""Sizes and offsets of layout.h as the C compiler sees them, for comparison with shm/layout.py."""
+
+from spreadscan.kernel.memory cimport (
+    HEADER_BYTES, HEALTH_SLOTS, HISTOGRAM_BUCKETS, MAX_SYMBOLS, NUM_COUNTERS, NUM_HISTOGRAMS,
+    NUM_SOURCES, RING_CAPACITY, dirty_t, health_slot_t, price_data_t, price_seq_t, prices_t,
+    ring_t, signal_t, source_state_t,
+)
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #define PRICES_SEQS offsetof(prices_t, seqs)
+    #define PRICES_ENTRIES offsetof(prices_t, entries)
+    #define PRICES_SOURCES offsetof(prices_t, sources)
+    """
+    size_t PRICES_SEQS, PRICES_ENTRIES, PRICES_SOURCES
+
+
+def layout_table() -> dict[str, int]:
+    """Return sizes and offsets as the C compiler sees them, by the names of shm/layout.py."""
+    cdef signal_t s
+    cdef price_data_t d
+    cdef health_slot_t h
+    cdef ring_t* r = NULL
+    cdef dirty_t* b = NULL
+    cdef source_state_t o
+    return {
+        "NUM_SOURCES": NUM_SOURCES,
+        "MAX_SYMBOLS": MAX_SYMBOLS,
+        "RING_CAPACITY": RING_CAPACITY,
+        "HEALTH_SLOTS": HEALTH_SLOTS,
+        "NUM_COUNTERS": NUM_COUNTERS,
+        "NUM_HISTOGRAMS": NUM_HISTOGRAMS,
+        "HISTOGRAM_BUCKETS": HISTOGRAM_BUCKETS,
+        "HEADER_BYTES": HEADER_BYTES,
+        "Prices.SOURCE_STATES": PRICES_SOURCES,
+        "Prices.SOURCE_STATE_BYTES": sizeof(source_state_t),
+        "Prices.SOURCE_EPOCH": <char*>&o.epoch - <char*>&o,
+        "Prices.SOURCE_GENERATION": <char*>&o.generation - <char*>&o,
+        "Prices.SEQ": PRICES_SEQS,
+        "Prices.SEQ_ENTRY_BYTES": sizeof(price_seq_t),
+        "Prices.DATA": PRICES_ENTRIES,
+        "Prices.DATA_ENTRY_BYTES": sizeof(price_data_t),
+        "Prices.BYTES": sizeof(prices_t),
+        "PriceData.BID": <char*>&d.bid - <char*>&d,
+        "PriceData.ASK": <char*>&d.ask - <char*>&d,
+        "PriceData.BID_QTY": <char*>&d.bid_qty - <char*>&d,
+        "PriceData.ASK_QTY": <char*>&d.ask_qty - <char*>&d,
+        "PriceData.EXCHANGE_NS": <char*>&d.exchange_ns - <char*>&d,
+        "PriceData.RECEIVED_NS": <char*>&d.received_ns - <char*>&d,
+        "PriceData.UPDATE_ID": <char*>&d.update_id - <char*>&d,
+        "PriceData.FLAGS": <char*>&d.flags - <char*>&d,
+        "PriceData.EPOCH": <char*>&d.epoch - <char*>&d,
+        "PriceData.PUBLISH_DELAY_NS": <char*>&d.publish_delay_ns - <char*>&d,
+        "Dirty.ENGINE_LINE": <size_t>&b.engine_sleeping,
+        "Dirty.BLOCKS": <size_t>&b.words[0][0],
+        "Dirty.BYTES": sizeof(dirty_t),
+        "Ring.PRODUCER_LINE": <size_t>&r.tail,
+        "Ring.FULL_COUNT": <size_t>&r.full_count - <size_t>&r.tail,
+        "Ring.CONSUMER_LINE": <size_t>&r.head,
+        "Ring.RECORDS": <size_t>&r.records[0],
+        "Ring.RECORD_BYTES": sizeof(signal_t),
+        "Ring.BYTES": sizeof(ring_t),
+        "Signal.SEQUENCE": <char*>&s.sequence - <char*>&s,
+        "Signal.TIME_NS": <char*>&s.time_ns - <char*>&s,
+        "Signal.TYPE": <char*>&s.type - <char*>&s,
+        "Signal.VERSION": <char*>&s.version - <char*>&s,
+        "Signal.LENGTH": <char*>&s.length - <char*>&s,
+        "Signal.DIRECTION": <char*>&s.direction - <char*>&s,
+        "Signal.SPOT_SOURCE": <char*>&s.spot_source - <char*>&s,
+        "Signal.FUTURES_SOURCE": <char*>&s.futures_source - <char*>&s,
+        "Signal.SYMBOL_ID": <char*>&s.symbol_id - <char*>&s,
+        "Signal.SPOT_EPOCH": <char*>&s.spot_epoch - <char*>&s,
+        "Signal.SPOT_BID": <char*>&s.spot_bid - <char*>&s,
+        "Signal.SPOT_ASK": <char*>&s.spot_ask - <char*>&s,
+        "Signal.FUTURES_BID": <char*>&s.futures_bid - <char*>&s,
+        "Signal.FUTURES_ASK": <char*>&s.futures_ask - <char*>&s,
+        "Signal.SPOT_BID_QTY": <char*>&s.spot_bid_qty - <char*>&s,
+        "Signal.SPOT_ASK_QTY": <char*>&s.spot_ask_qty - <char*>&s,
+        "Signal.FUTURES_BID_QTY": <char*>&s.futures_bid_qty - <char*>&s,
+        "Signal.FUTURES_ASK_QTY": <char*>&s.futures_ask_qty - <char*>&s,
+        "Signal.GROSS_BPS": <char*>&s.gross_bps - <char*>&s,
+        "Signal.NET_BPS": <char*>&s.net_bps - <char*>&s,
+        "Signal.EXECUTABLE_USD": <char*>&s.executable_usd - <char*>&s,
+        "Signal.SPOT_AGE_US": <char*>&s.spot_age_us - <char*>&s,
+        "Signal.FUTURES_AGE_US": <char*>&s.futures_age_us - <char*>&s,
+        "Signal.FUTURES_EPOCH": <char*>&s.futures_epoch - <char*>&s,
+        "Signal.OPENING": <char*>&s.opening - <char*>&s,
+        "Signal.EXIT_BPS": <char*>&s.exit_bps - <char*>&s,
+        "Health.PID": <char*>&h.pid - <char*>&h,
+        "Health.STATE": <char*>&h.state - <char*>&h,
+        "Health.START_TICKS": <char*>&h.start_ticks - <char*>&h,
+        "Health.HEARTBEAT_NS": <char*>&h.heartbeat_ns - <char*>&h,
+        "Health.STARTED_NS": <char*>&h.started_ns - <char*>&h,
+        "Health.OBEYED_GENERATION": <char*>&h.obeyed_generation - <char*>&h,
+        "Health.RESTARTS": <char*>&h.restarts - <char*>&h,
+        "Health.UNIVERSE_GENERATION": <char*>&h.universe_generation - <char*>&h,
+        "Health.NAME": <char*>&h.name[0] - <char*>&h,
+        "Health.STATUS": <char*>&h.status[0] - <char*>&h,
+        "Health.COUNTERS": <char*>&h.counters[0] - <char*>&h,
+        "Health.HISTOGRAMS": <char*>&h.histograms[0][0] - <char*>&h,
+        "Health.SLOT_BYTES": sizeof(health_slot_t),
+    }
