@@ -73,6 +73,8 @@ class SlotFlag(IntEnum):
     DISCONNECTED = 2
     ONE_SIDED = 4
     UNSUBSCRIBED = 8
+    REFUSED = 16
+    """The latest frame for it was refused: the book has changed, to what is not known."""
 
 
 class SignalType(IntEnum):

@@ -59,17 +59,24 @@ class Shared:
         self.clock = clock
         self.log = log
         self.connects = Pace(market.connects_per_window, market.connects_window_s)
-        self.open_count = 0
+        self.open_listeners: set[QuoteListener] = set()
         self.request_number = 0
 
     def now_s(self) -> float:
         """Return monotonic seconds."""
         return self.clock.monotonic_ns() / 1e9
 
-    def count_open(self, change: int) -> None:
-        """Follow how many connections are open."""
-        self.open_count += change
-        self.health.set(FeedCounter.CONNECTIONS_OPEN, self.open_count)
+    def opened(self, listener: QuoteListener) -> None:
+        """Count a connection."""
+        self.open_listeners.add(listener)
+        self.health.add(FeedCounter.CONNECTS)
+        self.health.set(FeedCounter.CONNECTIONS_OPEN, len(self.open_listeners))
+
+    def ended(self, listener: QuoteListener) -> None:
+        """Uncount it; one that ended before it was counted is not known here."""
+        self.open_listeners.discard(listener)
+        self.health.add(FeedCounter.DISCONNECTS)
+        self.health.set(FeedCounter.CONNECTIONS_OPEN, len(self.open_listeners))
 
 
 class Connection:
@@ -86,6 +93,7 @@ class Connection:
             max(1, int(shared.market.messages_per_s)) / shared.market.messages_per_s,
         )
         self._closed = asyncio.Event()
+        self._listener: QuoteListener | None = None
 
     async def keep(self) -> None:
         """Connect again and again until cancelled."""
@@ -107,9 +115,7 @@ class Connection:
         shared = self._shared
         async with asyncio.timeout(shared.feed.connect_timeout_s):
             _, listener = await ws_connect(
-                lambda: QuoteListener(
-                    shared.sink, self._on_control, self._on_closed, shared.feed.max_frame_bytes
-                ),
+                self._new_listener,
                 shared.market.ws_url,
                 # The listener answers pings, see QuoteListener.on_ws_frame.
                 enable_auto_pong=False,
@@ -117,15 +123,25 @@ class Connection:
                 websocket_handshake_timeout=shared.feed.connect_timeout_s,
                 extra_headers={"User-Agent": "spreadscan"},
             )
-        assert isinstance(listener, QuoteListener)
-        shared.health.add(FeedCounter.CONNECTS)
-        shared.count_open(1)
+        # picows answers None where the server hung up during the handshake; and a close that came
+        # with the handshake's answer has been seen already.
+        if not isinstance(listener, QuoteListener) or listener.transport is None:
+            raise ConnectionResetError("the server hung up during the handshake")
+        shared.opened(listener)
         return listener
+
+    def _new_listener(self) -> QuoteListener:
+        shared = self._shared
+        self._listener = QuoteListener(
+            shared.sink, self._on_control, self._on_closed, shared.feed.max_frame_bytes
+        )
+        return self._listener
 
     async def _live(self, listener: QuoteListener) -> None:
         """Subscribe, then keep the connection until it ends or falls silent."""
         transport = listener.transport
-        assert transport is not None
+        if transport is None:
+            return
         heartbeat = asyncio.create_task(self._beat(transport))
         try:
             await self._subscribe(transport)
@@ -168,12 +184,14 @@ class Connection:
         if not self._closed.is_set():
             transport.send(WSMsgType.TEXT, frame.encode())
 
-    def _on_closed(self, _listener: QuoteListener) -> None:
+    def _on_closed(self, listener: QuoteListener) -> None:
+        self._shared.ended(listener)
+        if listener is not self._listener:
+            # One that was given up at a connect time-out; its successor's symbols are not its own.
+            return
+        self._closed.set()
         for symbol_id in self._ids.values():
             self._shared.sink.mark(symbol_id, SlotFlag.DISCONNECTED)
-        self._shared.health.add(FeedCounter.DISCONNECTS)
-        self._shared.count_open(-1)
-        self._closed.set()
 
     def _on_control(self, _listener: QuoteListener, frame: bytes) -> None:
         meaning = self._shared.source.adapter.classify(frame)

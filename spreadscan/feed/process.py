@@ -68,10 +68,15 @@ async def _feed(context: Context) -> None:
 async def _beat(context: Context, sink: FeedSink, connections: list[asyncio.Task[None]]) -> None:
     wakeup = WakeupClient(context.config.path(context.config.runtime.run_dir) / "wakeup.sock")
     while context.tick():
+        if context.has_new_command:
+            # A feed goes on under every pause; ending is what tick says.
+            context.obeyed()
         sink.set_wake_fd(wakeup.refresh())
         for task in connections:
             if task.done():
                 # Raises what ended it; a connection's loop never ends by itself.
                 task.result()
         await asyncio.sleep(TURN_S)
+    # The connections may still deliver; they must not write to a number that is somebody else's.
+    sink.set_wake_fd(-1)
     wakeup.close()

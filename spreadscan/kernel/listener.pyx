@@ -28,6 +28,7 @@ from spreadscan.shm.layout import FeedCounter, Histogram
 
 cdef uint16_t NEVER_WRITTEN = SlotFlag.NEVER_WRITTEN
 cdef uint16_t ONE_SIDED = SlotFlag.ONE_SIDED
+cdef uint16_t REFUSED_FLAG = SlotFlag.REFUSED
 cdef int FRAMES = FeedCounter.FRAMES
 cdef int QUOTES = FeedCounter.QUOTES
 cdef int CONTROL_FRAMES = FeedCounter.CONTROL_FRAMES
@@ -181,6 +182,9 @@ cdef class FeedSink:
             status = self.accept(&quote)
         elif status == STATUS_ONE_SIDED:
             self.set_flag(quote.symbol_id, ONE_SIDED)
+        elif quote.symbol_id >= 0:
+            # The book moved to something that cannot be believed; the price before is history.
+            self.set_flag(quote.symbol_id, REFUSED_FLAG)
         if status == STATUS_QUOTE:
             count(self.health.slot, QUOTES, 1)
         elif status != STATUS_NOT_A_QUOTE:

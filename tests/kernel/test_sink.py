@@ -102,7 +102,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_frame_is_counted_by_reason_and_leaves_the_store_alone(
+def test_refused_frame_is_counted_by_reason_and_its_numbers_stay_out_of_the_store(
     regions, sink, stored, counters, case
 ):
     frame, reason = REFUSED[case]
@@ -112,13 +112,30 @@ def test_refused_frame_is_counted_by_reason_and_leaves_the_store_alone(
 
     status = sink.feed(frame)
 
+    after = stored()
     assert status == reason
-    assert stored() == before
-    assert regions.dirty.take(SOURCE) == []
+    assert [after[name] for name in ("bid", "ask", "bid_qty", "ask_qty")] == [
+        before[name] for name in ("bid", "ask", "bid_qty", "ask_qty")
+    ]
     found = counters()
     assert found[FeedCounter.REFUSED + reason] == 1
     assert sum(found[FeedCounter.REFUSED : FeedCounter.REFUSED + 16]) == 1
     assert (found[FeedCounter.FRAMES], found[FeedCounter.QUOTES]) == (2, 1)
+
+
+def test_price_before_a_refused_frame_is_unusable_until_the_next_quote(regions, sink, stored):
+    crossed, _ = REFUSED["crossed"]
+    sink.feed(flat())
+    regions.dirty.take(SOURCE)
+
+    sink.feed(crossed)
+
+    assert stored()["flags"] == SlotFlag.REFUSED
+    assert regions.dirty.take(SOURCE) != []
+    assert sink.live_count == 0
+    sink.feed(flat())
+    assert stored()["flags"] == 0
+    assert sink.live_count == 1
 
 
 def test_control_frame_is_neither_a_quote_nor_a_refusal(sink, counters):
