@@ -151,6 +151,21 @@ def _check_thresholds(file: Path, main: MainFile) -> None:
             str(main.tracker.converge_net_bps),
             f"at most engine.rearm_net_bps ({engine.rearm_net_bps})",
         )
+    if engine.max_spread_bps <= engine.open_net_bps:
+        raise ConfigError(
+            str(file),
+            "engine.max_spread_bps",
+            str(engine.max_spread_bps),
+            f"more than engine.open_net_bps ({engine.open_net_bps})",
+        )
+    beat_ms = main.runtime.heartbeat_interval_ms
+    if engine.feed_silence_ms < 5 * beat_ms:
+        raise ConfigError(
+            str(file),
+            "engine.feed_silence_ms",
+            str(engine.feed_silence_ms),
+            f"at least five of runtime.heartbeat_interval_ms ({beat_ms})",
+        )
 
 
 def _check_exchanges(file: Path, listed: ExchangesFile) -> None:
@@ -171,24 +186,43 @@ def _check_exchanges(file: Path, listed: ExchangesFile) -> None:
                     str(file), f"exchanges.{name}", f"source id {source.source_id}",
                     f"below {NUM_SOURCES}, the number of sources in shared memory",
                 )  # fmt: skip
-            _check_limits(file, source, branch.market(source.market))
+            _check_limits(file, source, branch)
 
 
-def _check_limits(file: Path, source: Source, wanted: MarketConfig) -> None:
+def _check_limits(file: Path, source: Source, branch: ExchangeConfig) -> None:
+    wanted = branch.market(source.market)
     limits = source.spec.limits
     allowed = {
         "topics_per_connection": (wanted.topics_per_connection, limits.topics_per_connection),
         "topics_per_message": (wanted.topics_per_message, limits.topics_per_message),
         "messages_per_s": (wanted.messages_per_s, limits.messages_per_s),
-        "connects_per_window": (
-            wanted.connects_per_window / wanted.connects_window_s,
-            limits.connects_per_window and limits.connects_per_window / limits.connects_window_s,
-        ),
     }
+    prefix = f"exchanges.{source.adapter.name}.{source.market.value}"
     for key, (found, limit) in allowed.items():
         if limit is not None and found > limit:
-            dotted = f"exchanges.{source.adapter.name}.{source.market.value}.{key}"
-            raise ConfigError(str(file), dotted, str(found), f"at most {limit}, the exchange's own")
+            raise ConfigError(
+                str(file), f"{prefix}.{key}", str(found), f"at most {limit}, the exchange's own"
+            )
+    if limits.connects_per_window is None:
+        return
+    # The whole count may go out at once, so the count is what is compared, not the mean rate; and
+    # markets on one host share its limit, which counts by address.
+    shared = [market for market in (branch.spot, branch.futures) if _host(market) == _host(wanted)]
+    connects = sum(market.connects_per_window for market in shared)
+    if connects > limits.connects_per_window:
+        raise ConfigError(
+            str(file), f"{prefix}.connects_per_window", f"{connects} over all markets of its host",
+            f"at most {limits.connects_per_window} in {limits.connects_window_s:g} s",
+        )  # fmt: skip
+    if wanted.connects_window_s < limits.connects_window_s:
+        raise ConfigError(
+            str(file), f"{prefix}.connects_window_s", str(wanted.connects_window_s),
+            f"at least {limits.connects_window_s:g}, the exchange's own",
+        )  # fmt: skip
+
+
+def _host(market: MarketConfig) -> str:
+    return market.ws_url.split("/")[2]
 
 
 def _check_fees(

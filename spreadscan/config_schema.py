@@ -33,6 +33,8 @@ __all__ = [
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 PositiveInt = Annotated[int, Meta(gt=0)]
+# Below the largest rebate and above the dearest fill of any exchange a fee is a mistake.
+FillBps = Annotated[float, Meta(ge=-10, le=100)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 RestUrl = Annotated[str, Meta(pattern=r"^https?://[^\s]+[^/\s]$")]
 WsUrl = Annotated[str, Meta(pattern=r"^wss?://[^\s]+[^/\s]$")]
@@ -65,7 +67,8 @@ class RuntimeConfig(Branch, frozen=True):
     """Lock files and the wake-up socket."""
     generated_dir: str
     """Where discovery writes the universe and everybody reads it."""
-    heartbeat_interval_ms: PositiveInt
+    heartbeat_interval_ms: Annotated[int, Meta(gt=0, le=1000)]
+    """At most a fifth of the shortest watchdog."""
     stop_timeout_s: Positive
     """How long the supervisor waits for a process to end before it kills it."""
     log_level: Literal["debug", "info", "warning", "error"]
@@ -91,7 +94,7 @@ class EngineConfig(Branch, frozen=True):
     wait: Literal["spin", "adaptive", "eventfd"]
     spin_us: NotNegative
     """adaptive: how long to spin before sleeping on the eventfd."""
-    wait_bound_ms: PositiveInt
+    wait_bound_ms: Annotated[int, Meta(gt=0, le=1000)]
     """Longest sleep; a lost wake-up costs no more than this."""
     open_net_bps: float
     rearm_net_bps: float
@@ -100,8 +103,10 @@ class EngineConfig(Branch, frozen=True):
     min_executable_usd: NotNegative
     max_spread_bps: Positive
     """Beyond this a spread is taken for a mistake and suppressed."""
-    max_leg_age_ms: PositiveInt
+    max_leg_age_ms: Annotated[int, Meta(gt=0, le=86_400_000)]
     """A leg whose last quote is older is stale."""
+    feed_silence_ms: Annotated[int, Meta(gt=0, le=60_000)]
+    """A feed whose loop has not beaten for this long hangs: its prices are unusable meanwhile."""
 
 
 class TrackerConfig(Branch, frozen=True):
@@ -159,8 +164,8 @@ class SimConfig(Branch, frozen=True):
 class FeeConfig(Branch, frozen=True):
     """What one fill costs, in basis points of its value; negative is a rebate."""
 
-    maker_bps: float
-    taker_bps: float
+    maker_bps: FillBps
+    taker_bps: FillBps
 
 
 class MainFile(Branch, frozen=True):
@@ -184,7 +189,8 @@ class ExchangesFile(Branch, frozen=True):
 class DirectionRow(Branch, frozen=True):
     """One ``[[direction]]``; its id stands in records for ever."""
 
-    id: Annotated[int, Meta(ge=0, le=255)]
+    id: Annotated[int, Meta(ge=0, le=63)]
+    """One bit of the control block's pause word each."""
     spot: str
     futures: str
 

@@ -1,13 +1,14 @@
 """``spread-engine``: the loop around the kernel's pass.
 
 Python sees a turn every few milliseconds, for the heartbeat, the control block, new feeds that want
-the eventfd, and dead feeds whose prices must go; prices and signals never come through here.
+the eventfd, and feeds that died or hang; prices and signals never come through here.
 """
 
 from spreadscan.engine.routes import routes_of
 from spreadscan.kernel.scan import Scanner
 from spreadscan.runtime.lock import is_lock_held
 from spreadscan.runtime.process import Context
+from spreadscan.shm.health import HealthReader
 from spreadscan.shm.ring import RingWriter
 from spreadscan.shm.wakeup import WakeupServer
 from spreadscan.topology import feed_name
@@ -33,42 +34,67 @@ def main(context: Context) -> None:
     scanner.set_wake_fd(wakeup.eventfd)
     routes = routes_of(context.universe, config)
     scanner.set_routes(routes)
-    reaper = _Reaper(context)
-    obeyed = -1
+    guard = _FeedGuard(context)
     context.ready(f"scanning {len(routes)} routes, wait={config.engine.wait}")
     while context.tick():
         wakeup.serve()
-        reaper.retire_dead_feeds()
-        if context.control.generation != obeyed:
+        if guard.look():
+            scanner.look_again()
+        if context.has_new_command:
             asked = context.control
             scanner.set_pause(
                 asked.is_paused or asked.is_killed, asked.paused_sources, asked.paused_directions
             )
-            obeyed = asked.generation
+            context.obeyed()
         scanner.run(TURN_NS)
     wakeup.close()
 
 
-class _Reaper:
-    """Takes a dead feed's prices out of use: its lock is free although it owns its source.
+class _FeedGuard:
+    """Takes prices out of use whose feed is dead or hangs.
 
-    A feed that ends in order gives its source up itself; this is for those that are killed.
+    Dead: its lock is free although it owns its source; one that ends in order gives its source up
+    itself. Hanging: it holds its lock and does not beat; its prices come back when it does.
     """
 
     def __init__(self, context: Context) -> None:
         self._prices = context.regions.prices
+        self._health = HealthReader(context.regions.health)
+        self._clock = context.clock
         self._run_dir = context.config.path(context.config.runtime.run_dir)
+        self._limit_ns = context.config.engine.feed_silence_ms * 1_000_000
         self._log = context.log
-        self._sources = [
-            (source.source_id, source.name) for source in context.config.active_sources()
-        ]
+        self._sources = context.config.active_sources()
+        self._silent: set[int] = set()
+        for source in self._sources:
+            self._prices.set_source_silent(source.source_id, is_silent=False)
 
-    def retire_dead_feeds(self) -> None:
-        """Look at every owned source once; costs a few microseconds each."""
-        for source_id, name in self._sources:
+    def look(self) -> bool:
+        """Look at every owned source once, a few microseconds each; True when one came back."""
+        came_back = False
+        for source in self._sources:
             # The epoch first: if a new feed takes the source after this, the retiring fails.
-            epoch = self._prices.source_epoch(source_id)
-            if epoch % 2 == 0 or is_lock_held(self._run_dir, feed_name(name)):
+            epoch = self._prices.source_epoch(source.source_id)
+            if epoch % 2 == 0:
                 continue
-            if self._prices.retire_source(source_id, epoch):
-                self._log.warning("%s died; its prices are unusable now", feed_name(name))
+            program = feed_name(source.name)
+            if is_lock_held(self._run_dir, program):
+                came_back |= self._listen(source.source_id, program)
+            elif self._prices.retire_source(source.source_id, epoch):
+                self._log.warning("%s died; its prices are unusable now", program)
+        return came_back
+
+    def _listen(self, source_id: int, program: str) -> bool:
+        """Follow whether a living feed beats; True when it does so again."""
+        quiet_ns = self._clock.monotonic_ns() - self._health.heartbeat_ns(source_id)
+        is_silent = quiet_ns > self._limit_ns
+        if is_silent == (source_id in self._silent):
+            return False
+        self._prices.set_source_silent(source_id, is_silent=is_silent)
+        if is_silent:
+            self._silent.add(source_id)
+            self._log.warning("%s hangs; its prices are unusable until it beats", program)
+        else:
+            self._silent.discard(source_id)
+            self._log.warning("%s beats again", program)
+        return not is_silent

@@ -19,7 +19,7 @@
 
 typedef struct {
     uint64_t epoch;
-    uint64_t generation;
+    uint64_t is_silent;
     uint8_t pad[112];
 } source_state_t;
 

@@ -23,7 +23,7 @@ cdef extern from "layout.h" nogil:
 
     ctypedef struct source_state_t:
         uint64_t epoch
-        uint64_t generation
+        uint64_t is_silent
 
     ctypedef struct price_seq_t:
         uint64_t sequence
@@ -165,6 +165,13 @@ cdef inline bint seqlock_read(
             seen[0] = before
             return True
     return False
+
+
+cdef inline uint64_t living_epoch(const prices_t* prices, int source_id) noexcept nogil:
+    # What a usable slot's epoch must equal; 0, which no owned slot has, while the feed hangs.
+    # sync: pairs with the store_release of whoever takes, gives up or silences a source.
+    cdef uint64_t epoch = load_acquire_u64(&prices.sources[source_id].epoch)
+    return 0 if load_acquire_u64(&prices.sources[source_id].is_silent) else epoch
 
 
 cdef inline void mark_dirty(dirty_t* dirty, int source_id, int symbol_id) noexcept nogil:

@@ -84,6 +84,12 @@ cdef int check_slot(int slot) except -1:
     return 0
 
 
+cdef int check_source(int source_id) except -1:
+    if not 0 <= source_id < NUM_SOURCES:
+        raise IndexError(f"source {source_id}, expected 0 to {NUM_SOURCES - 1}")
+    return 0
+
+
 cdef class PriceSlots:
     """The price store: 8 sources x 1,024 symbols.
 
@@ -164,9 +170,25 @@ cdef class PriceSlots:
 
         Concurrency: any reader.
         """
-        if not 0 <= source_id < NUM_SOURCES:
-            raise IndexError(f"source {source_id}, expected 0 to {NUM_SOURCES - 1}")
+        check_source(source_id)
         return load_acquire_u64(&self.prices.sources[source_id].epoch)
+
+    def living_epoch(self, int source_id) -> int:
+        """Return the epoch that a usable slot must carry; 0 while the feed hangs.
+
+        Concurrency: any reader.
+        """
+        check_source(source_id)
+        return living_epoch(self.prices, source_id)
+
+    def set_source_silent(self, int source_id, bint is_silent) -> None:
+        """Take a hanging feed's slots out of use, or back into it.
+
+        Concurrency: the engine only; the feed, should it go on, is not disturbed.
+        """
+        check_source(source_id)
+        self.mapping.writable_base()
+        store_release_u64(&self.prices.sources[source_id].is_silent, is_silent)
 
     def retire_source(self, int source_id, uint64_t epoch) -> bool:
         """Make every slot of a source unusable if *epoch* is still its epoch.
@@ -174,7 +196,7 @@ cdef class PriceSlots:
         Concurrency: anyone who has seen, after reading *epoch*, that the source's lock is free. A
         feed that takes the source at the same moment wins: its new epoch stays.
         """
-        self.source_epoch(source_id)
+        check_source(source_id)
         self.mapping.writable_base()
         return bool(replace_acq_rel_u64(
             &self.prices.sources[source_id].epoch, epoch, epoch + 1

@@ -37,7 +37,7 @@ def layout_table() -> dict[str, int]:
         "Prices.SOURCE_STATES": PRICES_SOURCES,
         "Prices.SOURCE_STATE_BYTES": sizeof(source_state_t),
         "Prices.SOURCE_EPOCH": <char*>&o.epoch - <char*>&o,
-        "Prices.SOURCE_GENERATION": <char*>&o.generation - <char*>&o,
+        "Prices.SOURCE_SILENT": <char*>&o.is_silent - <char*>&o,
         "Prices.SEQ": PRICES_SEQS,
         "Prices.SEQ_ENTRY_BYTES": sizeof(price_seq_t),
         "Prices.DATA": PRICES_ENTRIES,

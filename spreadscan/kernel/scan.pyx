@@ -16,7 +16,8 @@ from posix.unistd cimport read as posix_read
 from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.memory cimport (
     DirtyBits, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing,
-    WORDS_PER_SOURCE, count, cpu_relax, exchange_acq_rel_u64, fence_seq_cst, load_acquire_u64,
+    WORDS_PER_SOURCE, count, cpu_relax, exchange_acq_rel_u64, fence_seq_cst, living_epoch,
+    load_acquire_u64,
     load_relaxed_u64, lowest_bit, mark_dirty, price_data_t, record_latency, ring_push, seqlock_read,
     signal_t, store_seq_cst_u32,
 )
@@ -169,6 +170,10 @@ cdef class Scanner:
         """Sleep on this eventfd; it must be non-blocking."""
         self.wake_fd = wake_fd
 
+    def look_again(self) -> None:
+        """Evaluate every route afresh in the next pass: call it when legs came back into use."""
+        self.look_at_everything()
+
     def set_pause(self, bint everything, uint64_t sources, uint64_t directions) -> None:
         """Suppress signals of all routes, of sources (bit = id) or of directions (bit = id)."""
         self.is_paused = everything
@@ -306,8 +311,7 @@ cdef class Scanner:
         if self.spill_count:
             self.flush_spill()
         for source_id in range(NUM_SOURCES):
-            # sync: pairs with the feed's store_release when it takes or gives up a source.
-            self.epochs[source_id] = load_acquire_u64(&self.prices.prices.sources[source_id].epoch)
+            self.epochs[source_id] = living_epoch(self.prices.prices, source_id)
         for source_id in range(NUM_SOURCES):
             for word in range(self.words_in_use):
                 if load_relaxed_u64(&self.dirty.dirty.words[source_id][word]) == 0:
@@ -397,6 +401,10 @@ cdef class Scanner:
             reason = SUPPRESSED_SIZE
         if reason >= 0:
             count(self.health.slot, reason, 1)
+            if reason == SUPPRESSED_PAUSED and net <= self.rearm_net_bps:
+                # A pause holds back the message, not the truth: the tracker has seen the ending in
+                # its snapshots, and the next crossing after the pause is an opening.
+                route.is_open = False
             return
         if self.spill_count == SPILL_CAPACITY and not (route.is_open and net > self.rearm_net_bps):
             # No room for an opening or an ending: the route stays as it is and says so later.

@@ -109,6 +109,12 @@ class HealthReader:
             counters=[load(base + Health.COUNTERS + 8 * n) for n in range(NUM_COUNTERS)],
         )
 
+    def heartbeat_ns(self, index: int) -> int:
+        """Return when a process last beat, CLOCK_MONOTONIC; one load, for a loop's every turn."""
+        return self._region.mapping.load_word(
+            Health.SLOTS + index * Health.SLOT_BYTES + Health.HEARTBEAT_NS
+        )
+
     def histogram(self, index: int, which: int) -> npt.NDArray[np.uint64]:
         """Return the bucket counts of one histogram, shape (HISTOGRAM_BUCKETS,)."""
         base = Health.SLOTS + index * Health.SLOT_BYTES + Health.HISTOGRAMS

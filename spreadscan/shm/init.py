@@ -1,12 +1,11 @@
 """``shm-init``: make the regions that everybody else attaches. Safe to run at any time."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from spreadscan.config import ShmConfig, load_config
 from spreadscan.errors import SpreadscanError
+from spreadscan.runtime.command_line import CommandLine
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.region import region_name
@@ -17,9 +16,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str]) -> int:
     """Create the regions that are missing or of another layout, or remove them all."""
-    parser = argparse.ArgumentParser(prog="shm-init", description=__doc__)
-    parser.add_argument("--config", type=Path, default=Path("config/config.toml"))
-    parser.add_argument("--sim", action="store_true", help="the simulated pipeline's regions")
+    parser = CommandLine("shm-init", __doc__)
     parser.add_argument("--remove", action="store_true", help="unlink all regions instead")
     arguments = parser.parse_args(argv)
     try:

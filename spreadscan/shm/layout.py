@@ -124,8 +124,8 @@ class Prices:
     SOURCE_STATE_BYTES = LINE_PAIR
     SOURCE_EPOCH = 0
     """u64 in a SourceState: odd while a feed owns the source. Writer: holder of its lock."""
-    SOURCE_GENERATION = 8
-    """u64: universe generation the feed has subscribed. Writer: the feed."""
+    SOURCE_SILENT = 8
+    """u64: 1 while the feed lives and does not beat. Writer: engine."""
     SEQ = SOURCE_STATES + NUM_SOURCES * SOURCE_STATE_BYTES
     SEQ_ENTRY_BYTES = CACHE_LINE
     DATA = SEQ + SLOT_COUNT * SEQ_ENTRY_BYTES

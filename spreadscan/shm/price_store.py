@@ -88,8 +88,16 @@ class PriceStore:
         return self.slots.source_epoch(source_id)
 
     def source_epochs(self) -> npt.NDArray[np.uint64]:
-        """Return all source epochs, shape (NUM_SOURCES,)."""
-        return np.array([self.source_epoch(source) for source in range(NUM_SOURCES)], np.uint64)
+        """Return the epoch that each source's usable slots carry, shape (NUM_SOURCES,).
+
+        Even where no feed owns the source or its feed hangs.
+        """
+        living = [self.slots.living_epoch(source) for source in range(NUM_SOURCES)]
+        return np.array(living, np.uint64)
+
+    def set_source_silent(self, source_id: int, *, is_silent: bool) -> None:
+        """Take a hanging feed's slots out of use, or back into it. Concurrency: the engine only."""
+        self.slots.set_source_silent(source_id, is_silent)
 
     def epochs_of(self, slots: npt.NDArray[np.int32]) -> npt.NDArray[np.uint64]:
         """Return the epoch of each slot's source, shape (n,)."""

@@ -28,10 +28,10 @@ MODE = 0o660
 # The reason of a refusal that shm-init may be about to end.
 UNFINISHED = "not finished"
 HUGE_PAGE_BYTES = 2 * 1024 * 1024
-# version, kind, bytes, record bytes, capacity, build id, pid, crc, start ticks, created
 # One number over all offsets: two builds that call themselves the same version but differ refuse
 # each other.
 BUILD_ID = zlib.crc32(repr(sorted(layout_table().items())).encode())
+# version, kind, bytes, record bytes, capacity, build id, pid, crc, start ticks, created
 _HEADER = struct.Struct("<IIQIIQIIQQ")
 
 

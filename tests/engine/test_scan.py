@@ -166,6 +166,21 @@ def test_route_that_crossed_during_a_pause_opens_at_its_end_without_another_pric
     assert market.types() == [OPEN]
 
 
+def test_route_that_fell_back_during_a_pause_opens_anew_after_it(market):
+    market.watch(SYMBOL, direction=5)
+    market.spread(10)
+    market.scanner.scan()
+    market.scanner.set_pause(*(True, 0, 0))
+    market.spread(-50)
+    market.scanner.scan()
+    market.scanner.set_pause(*NO_PAUSE)
+
+    market.spread(10)
+    market.scanner.scan()
+
+    assert market.types() == [OPEN, OPEN]
+
+
 def test_pause_of_other_sources_and_directions_changes_nothing(market):
     market.watch(SYMBOL, direction=5)
     everything = 2**64 - 1

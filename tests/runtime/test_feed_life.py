@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import threading
 
 import numpy as np
@@ -262,6 +263,23 @@ def test_killed_feeds_prices_are_retired_by_the_engine_and_the_next_feed_lives(
 
     assert store.source_epoch(SOURCE) == 3
     assert flags(store) == [0, 0, 0]
+
+
+def test_hanging_feeds_prices_are_unusable_until_it_beats_again(make_programs, exchange, store):
+    programs = make_programs(
+        exchange.port, **{"engine.feed_silence_ms": 100, "runtime.heartbeat_interval_ms": 20}
+    )
+    programs.start(ENGINE)
+    until(lambda: programs.slot(ENGINE).state is ProcessState.RUNNING, "the engine")
+    feed = start_live(programs, exchange)
+
+    feed.send_signal(signal.SIGSTOP)
+    until(lambda: store.slots.living_epoch(SOURCE) == 0, "a source that nobody believes")
+    owned_meanwhile = store.source_epoch(SOURCE)
+    feed.send_signal(signal.SIGCONT)
+    until(lambda: store.slots.living_epoch(SOURCE) == owned_meanwhile, "a source that is back")
+
+    assert owned_meanwhile == 1
 
 
 def test_feed_wakes_the_engine_also_after_the_engine_was_killed(make_programs, exchange):
