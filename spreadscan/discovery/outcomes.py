@@ -42,9 +42,6 @@ def outcomes_of(
         listings: what was read, for each of them.
         last: the last universe.
         now: UTC, ISO 8601.
-
-    Raises:
-        DiscoveryError: it is missing there too.
     """
     bases = _spot_bases(listings, last)
     outcomes: dict[str, SourceOutcome] = {}
@@ -77,7 +74,10 @@ def _kept(source: Source, failure: DiscoveryError, last: Last) -> SourceOutcome:
         row.name: leg for row in symbols if (leg := row.instruments[source.source_id]) is not None
     }
     if not by_name or last.metadata is None:
-        raise DiscoveryError(f"{failure}; there is no earlier listing to go on with")
+        # Nothing to go on with: its directions wait, the others need not.
+        return SourceOutcome(
+            legs=Legs(by_name={}, listed_count=0, excluded={}), listed_at="", failure=str(failure)
+        )
     stats = last.metadata.validation_stats.get(source.name, {})
     return SourceOutcome(
         legs=Legs(by_name=by_name, listed_count=len(by_name), excluded={}),

@@ -6,7 +6,6 @@ A source whose listing cannot be had keeps its legs of the last universe; withou
 fails. A result much smaller than the last is taken for a fault of the listings and refused.
 """
 
-import argparse
 import asyncio
 import datetime as dt
 import random
@@ -26,9 +25,10 @@ from spreadscan.discovery.intersect import intersect
 from spreadscan.discovery.last import read_last
 from spreadscan.discovery.outcomes import Listings, check_share, outcomes_of
 from spreadscan.discovery.publish import report_text, summary_object, validation_stats
-from spreadscan.errors import EXIT_USAGE, DiscoveryError, SpreadscanError
+from spreadscan.errors import DiscoveryError, SpreadscanError
 from spreadscan.exchanges import Source
 from spreadscan.model import RawInstrument
+from spreadscan.runtime.command_line import CommandLine
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.universe import Universe, sole_writer, write_universe
 
@@ -38,11 +38,8 @@ PROGRAM = "pair-discovery"
 USER_AGENT = "spreadscan (public market data)"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description="Find the symbols that can be scanned."
-    )
-    parser.add_argument("--config", type=Path, default=Path("config/config.toml"), metavar="PATH")
+def _parser() -> CommandLine:
+    parser = CommandLine(PROGRAM, "Find the symbols that can be scanned.")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runtime.generated_dir")
     parser.add_argument(
         "--offline", type=Path, metavar="DIR", help="read <source>.json there, not the exchanges"
@@ -55,7 +52,6 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="accept a much smaller result; after damage, begin ids anew (nothing may be running)",
     )
-    parser.add_argument("--sim", action="store_true", help="ask the simulated exchanges")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -66,11 +62,7 @@ def main(argv: Sequence[str]) -> int:
     Args:
         argv: the command line without the program's name.
     """
-    try:
-        options = _parser().parse_args(argv)
-    except SystemExit as stop:
-        # argparse has printed its line; 2 is its own number for a wrong command line.
-        return EXIT_USAGE if stop.code == 2 else 0
+    options = _parser().parse_args(argv)
     try:
         config = load_config(options.config, is_sim=options.sim)
         output = options.output or config.path(config.runtime.generated_dir)
@@ -112,6 +104,9 @@ def _discover(
         {row.name: row.symbol_id for row in last.universe.symbols} if last.universe else {},
         last.first_free_id,
     )
+    if not any(row.symbols for row in found.directions):
+        failures = "; ".join(row.failure for row in outcomes.values() if row.failure)
+        raise DiscoveryError(f"no direction has a single pair ({failures or 'nothing in common'})")
     if not is_forced:
         check_share(found, last, config.discovery.min_share_of_last)
     universe = Universe(
@@ -129,7 +124,8 @@ def _discover(
     )
     for outcome in outcomes.values():
         if outcome.failure:
-            _note(f"kept the listing of {outcome.listed_at}: {outcome.failure}")
+            kept = f"kept the listing of {outcome.listed_at}" if outcome.listed_at else "left out"
+            _note(f"{kept}: {outcome.failure}")
     if found.without_id:
         _note(f"{len(found.without_id)} symbols found no id below {MAX_SYMBOLS}, see the report")
     return summary_object(universe, outcomes, found.without_id)

@@ -35,7 +35,10 @@ def report_text(outcomes: Mapping[str, SourceOutcome], without_id: tuple[str, ..
         legs = outcome.legs
         lines.append(f"{name}: {len(legs.by_name)} total, none proven by data")
         if outcome.failure:
-            lines.append(f"{name}: kept from the listing of {outcome.listed_at}: {outcome.failure}")
+            kept = (
+                f"kept from the listing of {outcome.listed_at}" if outcome.listed_at else "left out"
+            )
+            lines.append(f"{name}: {kept}: {outcome.failure}")
         lines.extend(
             f"{name}: {count} of {legs.listed_count} rows left out: {reason}"
             for reason, count in sorted(legs.excluded.items())

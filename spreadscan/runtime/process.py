@@ -6,14 +6,12 @@ regions, health slot, signals, universe, then the stage's ``main`` with a Contex
 systemd's watchdog are fed from there and from nowhere else, so a loop that hangs is noticed.
 """
 
-import argparse
 import logging
 import os
 import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import FrameType
 
 import sdnotify
@@ -21,6 +19,7 @@ import sdnotify
 from spreadscan.config import Config, load_config
 from spreadscan.errors import EXIT_FAILED, SpreadscanError
 from spreadscan.runtime.clock import Clock, SystemClock
+from spreadscan.runtime.command_line import CommandLine
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.runtime.log import set_up_logging
 from spreadscan.shm.control import ControlReader, ControlState
@@ -30,7 +29,7 @@ from spreadscan.shm.regions import Regions, attach_regions, lock_regions
 from spreadscan.topology import Program, program_named
 from spreadscan.universe import Universe, load_universe
 
-__all__ = ["Context", "parse_arguments", "run"]
+__all__ = ["Context", "run"]
 
 
 class Context:
@@ -45,7 +44,6 @@ class Context:
         self.program = program
         self.clock = clock
         self.log = log
-        self.stopping = False
         self.regions: Regions = attach_regions(
             config.shm,
             reads=program.reads,
@@ -56,9 +54,11 @@ class Context:
         self.universe: Universe = load_universe(config.path(config.runtime.generated_dir))
         self._control = ControlReader(self.regions.control)
         self.control: ControlState = self._control.state()
+        self.stopping = self.control.is_shutdown
         self._notifier = sdnotify.SystemdNotifier()
         self._beat_interval_ns = config.runtime.heartbeat_interval_ms * 1_000_000
         self._next_beat_ns = 0
+        self._obeyed_generation = -1
         self._wakeup: int | None = None
 
     def tick(self) -> bool:
@@ -74,12 +74,20 @@ class Context:
         if self._control.generation() != self.control.generation:
             self.control = self._control.state()
             self.stopping = self.stopping or self.control.is_shutdown
-            self.health.set_generations(self.control.generation, self.universe.generation)
         return not self.stopping
+
+    @property
+    def has_new_command(self) -> bool:
+        """Whether ``control`` asks for something that was not yet written back as obeyed."""
+        return self._obeyed_generation != self.control.generation
+
+    def obeyed(self) -> None:
+        """Write back that everything ``control`` asks for is done; the stage says when."""
+        self._obeyed_generation = self.control.generation
+        self.health.set_generations(self.control.generation, self.universe.generation)
 
     def ready(self, status: str) -> None:
         """Tell systemd and the health slot that useful work has begun."""
-        self.health.set_generations(self.control.generation, self.universe.generation)
         self.health.set_state(ProcessState.RUNNING)
         self.health.set_status(status)
         self._notifier.notify(f"READY=1\nSTATUS={status}")
@@ -106,27 +114,14 @@ class Context:
     def finish(self, state: ProcessState) -> None:
         """Leave the last word in the health slot."""
         self._notifier.notify("STOPPING=1")
+        if self.control.is_shutdown:
+            self.obeyed()
         self.health.set_state(state)
-
-
-def parse_arguments(program: str, argv: Sequence[str]) -> argparse.Namespace:
-    """Read the flags every program takes: ``--config FILE`` and ``--sim``."""
-    parser = argparse.ArgumentParser(prog=program)
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("config/config.toml"),
-        help="configuration file; its neighbours are read too (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--sim", action="store_true", help="talk to the simulated exchanges instead of the real"
-    )
-    return parser.parse_args(argv)
 
 
 def run(program_name: str, main: Callable[[Context], None], argv: Sequence[str]) -> int:
     """Live one process's life; return its exit status (see ``errors``)."""
-    arguments = parse_arguments(program_name, argv)
+    arguments = CommandLine(program_name).parse_args(argv)
     log = set_up_logging(program_name, "info")
     context: Context | None = None
     try:

@@ -46,6 +46,9 @@ def main(context: Context) -> None:
         context.ready(tracker.status)
         due_ns = context.clock.monotonic_ns()
         while context.tick():
+            if context.has_new_command:
+                # Episodes are followed under every pause; ending is what tick says.
+                context.obeyed()
             wait_ns = due_ns - context.clock.monotonic_ns()
             if wait_ns > 0:
                 context.wait(min(wait_ns / 1e9, MAX_WAIT_S))

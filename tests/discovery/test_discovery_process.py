@@ -150,12 +150,24 @@ def test_failed_source_keeps_its_last_legs_and_the_run_goes_on(discover, listing
     assert "kept from the listing of" in (discover.output / "validation_report.txt").read_text()
 
 
-def test_failed_source_without_a_last_universe_ends_the_run_by_name(discover, listings):
+def test_failed_source_without_a_last_universe_is_left_out_by_name(discover, listings):
     code, summary, errors = discover(listings(["BTC"], absent=["okx_futures"]))
+
+    assert code == 0
+    assert "left out" in errors
+    assert "okx_futures" in errors
+    assert summary["per_direction_counts"]["binance_spot_okx_futures"] == 0
+    assert summary["per_direction_counts"]["okx_spot_binance_futures"] == 1
+
+
+def test_run_without_a_single_pair_ends_with_every_reason(discover, listings):
+    code, summary, errors = discover(listings(["BTC"], absent=["okx_futures", "okx_spot"]))
 
     assert (code, summary) == (EXIT_TEMPORARY, None)
     assert errors.count("\n") == 1
+    assert "no direction has a single pair" in errors
     assert "okx_futures" in errors
+    assert "okx_spot" in errors
     assert not (discover.output / METADATA).exists()
 
 
@@ -163,10 +175,10 @@ def test_empty_listing_is_a_failed_source(discover, listings):
     folder = listings(["BTC"])
     (folder / "okx_spot.json").write_text('{"code":"0","msg":"","data":[]}')
 
-    code, _, errors = discover(folder)
+    _, summary, errors = discover(folder)
 
-    assert code == EXIT_TEMPORARY
     assert "okx_spot: found an empty listing" in errors
+    assert summary["per_direction_counts"]["okx_spot_binance_futures"] == 0
 
 
 def test_much_smaller_result_is_refused_unless_forced(discover, listings):
@@ -211,7 +223,9 @@ def test_second_discovery_in_one_folder_is_refused(discover, listings):
 
 
 def test_wrong_command_line_and_wrong_configuration_have_their_own_codes(discover, tmp_path):
-    assert discover(tmp_path, "--nonsense")[0] == EXIT_USAGE
+    with pytest.raises(SystemExit) as stop:
+        discover(tmp_path, "--nonsense")
+    assert stop.value.code == EXIT_USAGE
     assert discover(tmp_path, "--config=/nowhere/config.toml")[0] == EXIT_CONFIG
 
 

@@ -93,9 +93,11 @@ def test_age_of_a_source_that_fails_again_is_that_of_its_last_listing():
 
 
 @pytest.mark.parametrize("last", [Last(), last_with()], ids=["no universe", "no leg"])
-def test_failed_source_without_an_earlier_listing_ends_the_run(last):
-    with pytest.raises(DiscoveryError, match="okx_spot: down; there is no earlier listing"):
-        outcomes_of([SPOT], {SPOT.name: DiscoveryError("okx_spot: down")}, last, NOW)
+def test_failed_source_without_an_earlier_listing_is_left_out(last):
+    outcomes = outcomes_of([SPOT], {SPOT.name: DiscoveryError("okx_spot: down")}, last, NOW)
+
+    assert outcomes[SPOT.name].legs.by_name == {}
+    assert outcomes[SPOT.name].failure == "okx_spot: down"
 
 
 def test_coin_of_a_failed_spot_source_still_unscales_a_perpetual():

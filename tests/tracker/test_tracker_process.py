@@ -45,6 +45,8 @@ class Bench:
         self.waited_s = []
         self.ready_statuses = []
 
+    has_new_command = False
+
     def tick(self):
         self.ticks_left -= 1
         return self.ticks_left >= 0
