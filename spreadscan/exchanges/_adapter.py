@@ -26,7 +26,9 @@ __all__ = [
     "Limits",
     "MarketSpec",
     "Notice",
+    "PartialQuote",
     "Pong",
+    "ProtobufPlan",
     "Refused",
     "RestRequest",
 ]
@@ -52,11 +54,35 @@ class JsonPlan(msgspec.Struct, frozen=True, kw_only=True):
     """(path, accepted values); a value ending in ``*`` accepts every string it begins."""
 
 
+class ProtobufPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the quote stands in a protobuf frame; the kernel compiles it once.
+
+    Fields as in JsonPlan, but a path is field numbers: ``"315.1"`` is field 1 of the message in
+    field 315. Prices and quantities are strings of digits; times and update ids are strings or
+    varints; conditions compare strings. Fields that no path names are stepped over by their wire
+    type. A frame without any field of a quote is none; one whose quote lacks a side, or has it
+    empty or zero, is one-sided.
+    """
+
+    symbol: tuple[str, ...]
+    bid: tuple[str, ...]
+    bid_qty: tuple[str, ...]
+    ask: tuple[str, ...]
+    ask_qty: tuple[str, ...]
+    exchange_ms: tuple[str, ...] = ()
+    """Unix milliseconds; empty where the exchange sends no time."""
+    update_id: tuple[str, ...] = ()
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(path, accepted values); a value ending in ``*`` accepts every string it begins."""
+
+
 class RestRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One GET below the market's ``rest_url``."""
 
     path: str
     query: tuple[tuple[str, str], ...] = ()
+    encoded_query: str = ""
+    """Appended to the query as it is: a cursor that the exchange hands out percent-encoded."""
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -75,6 +101,10 @@ class Refused(msgspec.Struct, frozen=True):
     symbols: tuple[str, ...]
     reason: str
     request_id: str | None = None
+    is_whole_request: bool = False
+    """Nothing of the request was subscribed, also not what ``symbols`` does not name."""
+    are_held: bool = False
+    """``symbols`` are refused only because they are subscribed already: they keep flowing."""
 
 
 class Pong(msgspec.Struct, frozen=True):
@@ -93,7 +123,26 @@ class Ignored(msgspec.Struct, frozen=True):
     what: str
 
 
-Control = Ack | Refused | Pong | Notice | Ignored
+class PartialQuote(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed of a book's first level, in the exchange's units.
+
+    A side that is neither given nor removed is unchanged.
+    """
+
+    symbol: str
+    """In the exchange's spelling."""
+    bid: tuple[float, float] | None
+    """(price, quantity)."""
+    ask: tuple[float, float] | None
+    removed_bid: bool = False
+    """The side has no level any more."""
+    removed_ask: bool = False
+    exchange_ms: int | None = None
+    """Unix milliseconds."""
+    update_id: int | None = None
+
+
+Control = Ack | Refused | Pong | Notice | Ignored | PartialQuote
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -106,13 +155,18 @@ class Heartbeat(msgspec.Struct, frozen=True):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits that the exchange enforces; a configuration beyond them is refused.
 
-    Each with its source in the adapter's docstring. None: no limit is published.
+    Each with its source in the adapter's docstring. None: no limit is published. Those that the
+    configuration does not name are kept by the feed itself.
     """
 
     topics_per_connection: int | None = None
+    topic_bytes_per_connection: int | None = None
+    """Of all topics of one connection, each with its quotes and comma."""
     topics_per_message: int | None = None
     message_bytes: int | None = None
     messages_per_s: float | None = None
+    requests_per_hour: int | None = None
+    """Subscribe and unsubscribe messages on one connection."""
     connects_per_window: int | None = None
     connects_window_s: float = 300.0
     lifetime_s: float | None = None
@@ -126,11 +180,15 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Body of one page to rows; raises DiscoveryError when it is no listing."""
     next_page: Callable[[bytes], RestRequest | None] = lambda _body: None
     """The request for the page after this body, None after the last."""
-    plan: JsonPlan
+    plan: JsonPlan | ProtobufPlan
     limits: Limits
     topic: Callable[[str], str]
     """Exchange symbol to the topic string that subscribes its quotes."""
     heartbeat: Heartbeat | None = None
+    restart_update_id: int | None = None
+    """The id with which a series of update ids begins anew: a quote that has it is never old."""
+    is_restart_told_by_time: bool = False
+    """Update ids may begin anew unannounced: a lower one with a later exchange time is not old."""
 
 
 class Adapter(msgspec.Struct, frozen=True, kw_only=True):

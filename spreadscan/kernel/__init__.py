@@ -1,7 +1,8 @@
 """The compiled kernel: everything that runs once a message; Python everywhere else.
 
 * ``memory``: seqlocked prices, dirty bits, the ring; ``health``: a process's own words.
-* ``extract``: frame bytes to a quote, by an adapter's declared plan.
+* ``plan``: an adapter's declared plan as a tree (plain Python).
+* ``extract``: frame bytes to a quote, by such a tree.
 * ``listener``: WebSocket frames into the store.
 * ``scan``: the engine's pass.
 * ``offsets``: the layout as the C compiler sees it; ``drills``: loops for benches and stress tests.
@@ -14,6 +15,7 @@ import platform
 import sys
 
 from spreadscan.errors import LayoutMismatch, SpreadscanError
+from spreadscan.kernel.plan import Field
 from spreadscan.model import QuoteStatus
 from spreadscan.shm import layout
 
@@ -43,6 +45,9 @@ def _check() -> None:
     for name, found in extract.STATUS_NUMBERS.items():
         if found != QuoteStatus[name]:
             raise LayoutMismatch("kernel", f"QuoteStatus.{name}", found, int(QuoteStatus[name]))
+    for name, found in extract.FIELD_NUMBERS.items():
+        if found != Field[name]:
+            raise LayoutMismatch("kernel", f"plan.Field.{name}", found, int(Field[name]))
 
 
 _check()

@@ -1,15 +1,10 @@
-# Frame bytes to one quote: the declared paths as a tree of nodes and edges, the instruments of a
-# source as a hash table. See extract.pyx for how a frame is walked.
+# Frame bytes to one quote: a compiled plan (plan.h) and the instruments of a source as a hash table.
 
 cimport cython
 from libc.stdint cimport int16_t, int64_t, uint32_t, uint64_t
 
 
 cdef enum:
-    MAX_NODES = 32
-    MAX_EDGES = 64
-    MAX_WHERE = 8
-    KEY_BYTES = 32
     SYMBOL_BYTES = 48
     TABLE_SIZE = 4096
     MAX_LEGS = 1024
@@ -30,43 +25,71 @@ cdef enum:
     STATUS_OLD_UPDATE = 10
 
 
-cdef enum:
-    # Fields of a quote, as bits in `seen` and `bad`; WHERE + n is the n-th condition.
-    FIELD_SYMBOL = 0
-    FIELD_BID = 1
-    FIELD_BID_QTY = 2
-    FIELD_ASK = 3
-    FIELD_ASK_QTY = 4
-    FIELD_EXCHANGE_MS = 5
-    FIELD_UPDATE_ID = 6
-    FIELD_WHERE = 8
+cdef extern from "plan.h" nogil:
+    enum:
+        MAX_NODES
+        MAX_EDGES
+        MAX_WHERE
+        KEY_BYTES
+        WHERE_BYTES
+        FIELD_SYMBOL
+        FIELD_BID
+        FIELD_BID_QTY
+        FIELD_ASK
+        FIELD_ASK_QTY
+        FIELD_EXCHANGE_MS
+        FIELD_UPDATE_ID
+        FIELD_WHERE
+        SIDES
 
+    ctypedef struct edge_t:
+        uint64_t word
+        uint64_t mask
+        char* key
+        int key_length
+        int number
+        int expected
+        int field
+        int node
 
-cdef struct edge_t:
-    uint64_t word       # key and its closing quote, when both fit eight bytes
-    uint64_t mask       # which bytes of `word` count; 0 = compare with memcmp
-    char key[KEY_BYTES]
-    int key_length
-    int index           # position in an array
-    int expected        # the edge that stood behind this one in the frame before
-    int field           # what the value is, or -1
-    int node            # where the path goes on, or -1
+    ctypedef struct node_t:
+        uint64_t key_bits
+        int first_edge
+        int expected
+        int edge_count
+        int last_number
+        bint is_array
+        bint holds_side
 
+    ctypedef struct where_t:
+        char* value
+        int length
+        bint is_prefix
+        int condition
 
-cdef struct node_t:
-    uint64_t key_bits   # key_bit of every edge: most keys that nobody wants are seen by it
-    int first_edge
-    int expected        # the edge that came first in the frame before
-    int edge_count
-    bint is_array
-    bint holds_side     # an empty array here means that a side has no quote
+    ctypedef struct plan_t:
+        node_t* nodes
+        edge_t* edges
+        where_t* wheres
+        int where_count
+        bint is_protobuf
+        uint32_t all_conditions
 
+    ctypedef struct frame_t:
+        const char* end
+        uint32_t seen
+        uint32_t bad
+        uint32_t passed
+        bint rejected
+        bint empty_side
+        bint escaped_symbol
+        const char* symbol
+        int64_t symbol_length
+        double* numbers
+        int64_t exchange_ms
+        int64_t update_id
 
-cdef struct where_t:
-    char value[KEY_BYTES]
-    int length
-    bint is_prefix
-    int condition
+    uint64_t key_bit(const char* key, int64_t length)
 
 
 cdef struct leg_t:
@@ -87,47 +110,17 @@ cdef struct quote_t:
     int64_t update_id
 
 
-cdef struct frame_t:
-    # What one walk has found.
-    const char* end
-    uint32_t seen
-    uint32_t bad
-    uint32_t passed
-    bint rejected       # a condition failed: not a quote
-    bint empty_side
-    bint escaped_symbol
-    const char* symbol
-    Py_ssize_t symbol_length
-    double numbers[5]
-    int64_t exchange_ms
-    int64_t update_id
-
-
 @cython.final
 cdef class Extractor:
     cdef:
-        node_t nodes[MAX_NODES]
-        edge_t edges[MAX_EDGES]
-        where_t wheres[MAX_WHERE]
-        int node_count
-        int edge_count
-        int where_count
-        uint32_t all_conditions
-        bint wants_time
-        bint wants_id
+        plan_t plan
         leg_t* legs
         int leg_count
         int16_t table[TABLE_SIZE]
 
+    cdef int _load_node(self, node_t* node, int first_edge, declared) except -1
     cdef int extract(
         self, const char* payload, Py_ssize_t size, quote_t* quote, frame_t* frame
-    ) noexcept
-    cdef const char* walk(self, const char* p, int node, frame_t* frame) noexcept
-    cdef const char* walk_object(self, const char* p, node_t* node, frame_t* frame) noexcept
-    cdef const char* walk_array(self, const char* p, node_t* node, frame_t* frame) noexcept
-    cdef const char* take(self, const char* p, edge_t* edge, frame_t* frame) noexcept
-    cdef edge_t* edge_of(
-        self, node_t* node, const char* key, Py_ssize_t length, const char* frame_end
     ) noexcept
     cdef int find(self, const char* symbol, Py_ssize_t length) noexcept
     cdef int judge(self, frame_t* frame, quote_t* quote) noexcept

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from spreadscan.exchanges._adapter import JsonPlan
+from spreadscan.exchanges._adapter import JsonPlan, ProtobufPlan
 
 class Extracted(NamedTuple):
     """What `Extractor.decode` found. Prices and sizes are per one base coin."""
@@ -34,11 +34,14 @@ class Extractor:
     Concurrency: none; one per connection thread.
     """
 
-    def __init__(self, plan: JsonPlan, legs: Iterable[tuple[str, int, float, float]]) -> None: ...
-    def decode(self, frame: bytes) -> Extracted: ...
+    def __init__(
+        self, plan: JsonPlan | ProtobufPlan, legs: Iterable[tuple[str, int, float, float]]
+    ) -> None: ...
+    def decode(self, frame: bytes | memoryview) -> Extracted: ...
     def add_leg(
         self, symbol: str, symbol_id: int, price_multiplier: float, qty_factor: float
     ) -> None: ...
     def bench_decode(self, frames: list[bytes], rounds: int) -> int: ...
 
 STATUS_NUMBERS: dict[str, int]
+FIELD_NUMBERS: dict[str, int]

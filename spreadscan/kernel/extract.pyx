@@ -2,38 +2,31 @@
 # cython: cdivision=True
 """Frame bytes to one quote, by the paths an adapter declares; no Python object on the way.
 
-The paths of a plan become a tree: a node is an object or array that some path passes through, an
-edge a key or index that leads on or holds a field. A frame is walked once, in the order in which it
-was sent; what no edge names is stepped over. The edge that followed in the frame before is tried
-first, as an exchange sends its keys in the same order: a frame costs little more than its bytes.
-The walk goes to the end of the frame, so that one cut off anywhere is refused.
+``plan.py`` turns the paths into a tree, ``json_plan.h`` and ``protobuf_plan.h`` walk a frame along
+it; what the walk has found is judged here, for the instruments of one source.
 """
 
+import contextlib
 import json
 from typing import NamedTuple
 
+from spreadscan.kernel.plan import Field, plan_tree
+
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
-cdef extern from "Python.h":
-    double PyOS_string_to_double(const char* text, char** end, object overflow) except? -1.0
-
-cdef extern from "number.h" nogil:
-    enum:
-        NUMBER_OK
-        NUMBER_SLOW
-        NUMBER_BAD
-    int read_decimal(const char** cursor, const char* end, double* value)
-    int read_integer(const char** cursor, const char* end, int64_t* value)
-    const char* number_end(const char* p, const char* end)
-
-cdef extern from "json_walk.h" nogil:
+cdef extern from "json_plan.h" nogil:
     const char* skip_space(const char* p, const char* end)
-    const char* find_quote_or_escape(const char* p, const char* end)
-    const char* skip_string(const char* p, const char* end)
-    const char* skip_value(const char* p, const char* end)
+
+cdef extern from "json_plan.h":
+    const char* json_frame(plan_t* plan, const char* p, frame_t* frame)
+    void forget_all(frame_t* frame)
+
+cdef extern from "protobuf_plan.h":
+    const char* protobuf_walk(plan_t* plan, const char* p, frame_t* frame)
 
 # Beyond these a number is a mistake, whatever the coin: the dearest coin is below 1e9 USDT, and no
 # top of book holds 1e18 coins.
@@ -58,6 +51,18 @@ STATUS_NUMBERS = {
 }
 """The kernel's numbers for QuoteStatus."""
 
+FIELD_NUMBERS = {
+    "SYMBOL": FIELD_SYMBOL,
+    "BID": FIELD_BID,
+    "BID_QTY": FIELD_BID_QTY,
+    "ASK": FIELD_ASK,
+    "ASK_QTY": FIELD_ASK_QTY,
+    "EXCHANGE_MS": FIELD_EXCHANGE_MS,
+    "UPDATE_ID": FIELD_UPDATE_ID,
+    "WHERE": FIELD_WHERE,
+}
+"""The kernel's numbers for plan.Field."""
+
 
 class Extracted(NamedTuple):
     """What `Extractor.decode` found; see the stub file."""
@@ -71,17 +76,6 @@ class Extracted(NamedTuple):
     exchange_ns: int
     update_id: int
     symbol: str | None
-
-
-cdef inline uint64_t load8(const char* p) noexcept nogil:
-    cdef uint64_t word
-    memcpy(&word, p, 8)
-    return word
-
-
-cdef inline uint64_t key_bit(const char* key, Py_ssize_t length) noexcept nogil:
-    # By first byte and length; no path declares an empty key.
-    return <uint64_t>1 << ((<unsigned char>key[0] + 7 * length) & 63) if length else 0
 
 
 cdef inline uint32_t symbol_hash(const char* symbol, Py_ssize_t length) noexcept nogil:
@@ -101,31 +95,12 @@ cdef inline uint32_t symbol_hash(const char* symbol, Py_ssize_t length) noexcept
     return <uint32_t>(mixed >> 40)
 
 
-cdef int slow_decimal(const char** cursor, const char* end, double* value) noexcept:
-    # An exponent or more digits than the exact path takes: CPython's own correctly rounded parser.
-    cdef char text[64]
-    cdef const char* stop = number_end(cursor[0], end)
-    cdef Py_ssize_t length = stop - cursor[0]
-    if length >= 64:
-        return NUMBER_BAD
-    memcpy(text, cursor[0], length)
-    text[length] = 0
-    try:
-        value[0] = PyOS_string_to_double(text, NULL, OverflowError)
-    except (ValueError, OverflowError):
-        return NUMBER_BAD
-    cursor[0] = stop
-    return NUMBER_OK
-
-
 @cython.final
 cdef class Extractor:
     """A plan compiled for the instruments of one source; see the stub file."""
 
     def __cinit__(self, plan, legs) -> None:
-        memset(self.nodes, 0, sizeof(self.nodes))
-        memset(self.edges, 0, sizeof(self.edges))
-        memset(self.wheres, 0, sizeof(self.wheres))
+        memset(&self.plan, 0, sizeof(self.plan))
         memset(self.table, 0xFF, sizeof(self.table))
         self.legs = <leg_t*>calloc(MAX_LEGS, sizeof(leg_t))
         if self.legs == NULL:
@@ -135,81 +110,57 @@ cdef class Extractor:
         free(self.legs)
 
     def __init__(self, plan, legs) -> None:
-        self._compile(plan)
+        self._load(plan_tree(plan))
         for symbol, symbol_id, price_multiplier, qty_factor in legs:
             self.add_leg(symbol, symbol_id, price_multiplier, qty_factor)
 
-    def _compile(self, plan) -> None:
-        """Turn the plan's paths into nodes and edges."""
-        tree: dict = {}
-        declared = [
-            (FIELD_SYMBOL, plan.symbol), (FIELD_BID, plan.bid), (FIELD_BID_QTY, plan.bid_qty),
-            (FIELD_ASK, plan.ask), (FIELD_ASK_QTY, plan.ask_qty),
-            (FIELD_EXCHANGE_MS, plan.exchange_ms), (FIELD_UPDATE_ID, plan.update_id),
-        ]  # fmt: skip
-        for condition, (path, accepted) in enumerate(plan.where):
-            declared.append((FIELD_WHERE + condition, (path,)))
-            for value in accepted:
-                self._add_where(condition, value)
-            self.all_conditions |= 1 << condition
-        for field, paths in declared:
-            for path in paths:
-                *above, leaf = path.split(".")
-                place = tree
-                for step in above:
-                    place = place.setdefault(step, {})
-                    if not isinstance(place, dict):
-                        raise ValueError(f"path {path!r} goes through a value")
-                if leaf in place:
-                    raise ValueError(f"path {path!r} is declared twice")
-                place[leaf] = field
-        self._add_node(tree)
-
-    def _add_where(self, int condition, str value) -> None:
-        encoded = value.removesuffix("*").encode()
-        if self.where_count == MAX_WHERE or condition >= MAX_WHERE or len(encoded) > KEY_BYTES:
-            raise ValueError(f"condition {value!r}: at most {MAX_WHERE} of {KEY_BYTES} bytes")
-        cdef where_t* where = &self.wheres[self.where_count]
-        self.where_count += 1
-        where.condition = condition
-        where.length = len(encoded)
-        where.is_prefix = value.endswith("*")
-        memcpy(where.value, <const char*>encoded, len(encoded))
-
-    def _add_node(self, tree: dict) -> int:
-        """Add a node with its edges side by side, then the nodes below; return its number."""
-        if self.node_count == MAX_NODES or self.edge_count + len(tree) > MAX_EDGES:
+    def _load(self, tree) -> None:
+        """Copy a compiled plan into the tables that the walks read."""
+        edge_count = sum(len(node.edges) for node in tree.nodes)
+        if len(tree.nodes) > MAX_NODES or edge_count > MAX_EDGES:
             raise ValueError(f"a plan of more than {MAX_NODES} nodes or {MAX_EDGES} edges")
-        number = self.node_count
-        self.node_count += 1
-        cdef node_t* node = &self.nodes[number]
-        node.is_array = all(key.isdecimal() for key in tree)
-        node.holds_side = bool(_fields_below(tree) & {FIELD_BID, FIELD_ASK})
-        node.first_edge = node.expected = self.edge_count
-        node.edge_count = len(tree)
-        self.edge_count += len(tree)
+        if len(tree.wheres) > MAX_WHERE or tree.condition_count > MAX_WHERE:
+            raise ValueError(f"conditions: at most {MAX_WHERE} values")
+        self.plan.is_protobuf = tree.is_protobuf
+        self.plan.all_conditions = (1 << tree.condition_count) - 1
+        first_edge = 0
+        for number, node in enumerate(tree.nodes):
+            self._load_node(&self.plan.nodes[number], first_edge, node)
+            first_edge += len(node.edges)
+        cdef where_t* where
+        for condition, value, is_prefix in tree.wheres:
+            if len(value) > WHERE_BYTES:
+                raise ValueError(f"condition {value!r}: at most {WHERE_BYTES} bytes")
+            where = &self.plan.wheres[self.plan.where_count]
+            where.condition = condition
+            where.length = len(value)
+            where.is_prefix = is_prefix
+            memcpy(where.value, <const char*>value, len(value))
+            self.plan.where_count += 1
+
+    cdef int _load_node(self, node_t* node, int first_edge, declared) except -1:
+        node.is_array = declared.is_array
+        node.holds_side = declared.holds_side
+        node.first_edge = node.expected = first_edge
+        node.edge_count = len(declared.edges)
         cdef edge_t* edge
-        for offset, (key, below) in enumerate(tree.items()):
-            edge = &self.edges[node.first_edge + offset]
-            encoded = key.encode()
-            if len(encoded) > KEY_BYTES - 1:
+        for offset, (key, number, field, below) in enumerate(declared.edges):
+            if len(key) >= KEY_BYTES:
                 raise ValueError(f"key {key!r}: at most {KEY_BYTES - 1} bytes")
-            memcpy(edge.key, <const char*>encoded, len(encoded))
-            edge.key_length = len(encoded)
+            edge = &self.plan.edges[first_edge + offset]
+            memcpy(edge.key, <const char*>key, len(key))
+            edge.key_length = len(key)
             node.key_bits |= key_bit(edge.key, edge.key_length)
-            edge.index = int(key) if node.is_array else -1
             if edge.key_length < 8:
-                quoted = encoded + b'"'
+                quoted = key + b'"'
                 edge.mask = ~<uint64_t>0 >> (64 - 8 * <int>len(quoted))
                 edge.word = int.from_bytes(quoted, "little")
-            edge.expected = node.first_edge + (offset + 1) % len(tree)
-            edge.field = -1
-            edge.node = -1
-            if isinstance(below, dict):
-                edge.node = self._add_node(below)
-            else:
-                edge.field = below
-        return number
+            edge.number = number
+            node.last_number = max(node.last_number, number)
+            edge.field = field
+            edge.node = below
+            edge.expected = first_edge + (offset + 1) % node.edge_count
+        return 0
 
     def add_leg(
         self, str symbol, int symbol_id, double price_multiplier, double qty_factor
@@ -261,206 +212,34 @@ cdef class Extractor:
     ) noexcept:
         cdef const char* p
         frame.end = payload + size
-        frame.seen = frame.bad = frame.passed = 0
-        frame.rejected = frame.empty_side = frame.escaped_symbol = False
-        frame.symbol = NULL
-        frame.symbol_length = 0
+        forget_all(frame)
         quote.symbol_id = -1
-        p = skip_space(payload, frame.end)
-        if p == frame.end or p[0] != c"{":
-            # Plain words such as a pong; the adapter knows them or calls them malformed.
-            return STATUS_NOT_A_QUOTE
-        p = self.walk(p, 0, frame)
-        if p == NULL:
-            return STATUS_NOT_A_QUOTE if frame.rejected else STATUS_MALFORMED
-        if skip_space(p, frame.end) != frame.end:
+        if self.plan.is_protobuf:
+            if size > 0 and payload[0] == c"{":
+                # Answers are JSON there; in protobuf a brace would open a group, which none has.
+                return STATUS_NOT_A_QUOTE
+            p = protobuf_walk(&self.plan, payload, frame)
+        else:
+            p = skip_space(payload, frame.end)
+            if p == frame.end or p[0] != c"{":
+                # Plain words such as a pong; the adapter knows them or calls them malformed.
+                return STATUS_NOT_A_QUOTE
+            p = json_frame(&self.plan, p, frame)
+            if p == NULL and frame.rejected:
+                return STATUS_NOT_A_QUOTE
+        if p != frame.end:
             return STATUS_MALFORMED
-        if frame.passed != self.all_conditions or not frame.seen & 1 << FIELD_SYMBOL:
+        if frame.passed != self.plan.all_conditions or not frame.seen & 1 << FIELD_SYMBOL:
             return STATUS_NOT_A_QUOTE
         return self.judge(frame, quote)
-
-    cdef const char* walk(self, const char* p, int node, frame_t* frame) noexcept:
-        # p stands at a value that a path passes through; one of another kind is stepped over.
-        cdef node_t* place = &self.nodes[node]
-        if p >= frame.end:
-            return NULL
-        if place.is_array and p[0] == c"[":
-            return self.walk_array(p + 1, place, frame)
-        if not place.is_array and p[0] == c"{":
-            return self.walk_object(p + 1, place, frame)
-        return skip_value(p, frame.end)
-
-    cdef const char* walk_object(self, const char* p, node_t* node, frame_t* frame) noexcept:
-        cdef const char* end = frame.end
-        cdef const char* key
-        cdef int* expected = &node.expected
-        cdef edge_t* edge
-        p = skip_space(p, end)
-        if p < end and p[0] == c"}":
-            return p + 1
-        while True:
-            if p >= end or p[0] != c'"':
-                return NULL
-            p += 1
-            edge = &self.edges[expected[0]]
-            if edge.mask and end - p >= 8 and (load8(p) & edge.mask) == edge.word:
-                p += edge.key_length + 1
-            else:
-                key = p
-                p = skip_string(p, end)
-                if p == NULL:
-                    return NULL
-                edge = self.edge_of(node, key, p - key - 1, end)
-                if edge != NULL:
-                    expected[0] = edge - self.edges
-            p = skip_space(p, end)
-            if p >= end or p[0] != c":":
-                return NULL
-            p = skip_space(p + 1, end)
-            if edge == NULL:
-                p = skip_value(p, end)
-            else:
-                expected = &edge.expected
-                p = self.take(p, edge, frame)
-            if p == NULL:
-                return NULL
-            p = skip_space(p, end)
-            if p >= end:
-                return NULL
-            if p[0] == c"}":
-                return p + 1
-            if p[0] != c",":
-                return NULL
-            p = skip_space(p + 1, end)
-
-    cdef edge_t* edge_of(
-        self, node_t* node, const char* key, Py_ssize_t length, const char* frame_end
-    ) noexcept:
-        # The key stands in the frame with its closing quote.
-        cdef edge_t* edge = &self.edges[node.first_edge]
-        cdef uint64_t word = 0
-        cdef int index
-        if not node.key_bits & key_bit(key, length):
-            return NULL
-        if length < 8 and frame_end - key >= 8:
-            word = load8(key) & ~<uint64_t>0 >> (56 - 8 * length)
-        elif length < 8:
-            memcpy(&word, key, length + 1)
-        for index in range(node.edge_count):
-            if edge.mask:
-                # A word is zero behind its quote, and no key holds one: equal words, equal keys.
-                if edge.word == word:
-                    return edge
-            elif edge.key_length == length and memcmp(edge.key, key, length) == 0:
-                return edge
-            edge += 1
-        return NULL
-
-    cdef const char* walk_array(self, const char* p, node_t* node, frame_t* frame) noexcept:
-        cdef const char* end = frame.end
-        cdef edge_t* edge
-        cdef edge_t* last = &self.edges[node.first_edge] + node.edge_count
-        cdef int index = 0
-        p = skip_space(p, end)
-        if p < end and p[0] == c"]":
-            frame.empty_side |= node.holds_side
-            return p + 1
-        while True:
-            edge = &self.edges[node.first_edge]
-            while edge < last and edge.index != index:
-                edge += 1
-            p = skip_value(p, end) if edge == last else self.take(p, edge, frame)
-            if p == NULL:
-                return NULL
-            index += 1
-            p = skip_space(p, end)
-            if p >= end:
-                return NULL
-            if p[0] == c"]":
-                return p + 1
-            if p[0] != c",":
-                return NULL
-            p = skip_space(p + 1, end)
-
-    cdef const char* take(self, const char* p, edge_t* edge, frame_t* frame) noexcept:
-        # The value at p is wanted: go on below it, or read it as the field it is.
-        cdef const char* start = p
-        cdef const char* stop
-        cdef const char* end = frame.end
-        cdef uint32_t bit
-        cdef bint is_quoted
-        cdef int outcome
-        cdef int index
-        cdef where_t* where
-        if edge.node >= 0:
-            return self.walk(p, edge.node, frame)
-        if p >= end:
-            return NULL
-        bit = <uint32_t>1 << edge.field
-        is_quoted = p[0] == c'"'
-        p += is_quoted
-        if FIELD_BID <= edge.field <= FIELD_UPDATE_ID:
-            if edge.field <= FIELD_ASK_QTY:
-                outcome = read_decimal(&p, end, &frame.numbers[edge.field])
-                if outcome == NUMBER_SLOW:
-                    outcome = slow_decimal(&p, end, &frame.numbers[edge.field])
-            elif edge.field == FIELD_EXCHANGE_MS:
-                outcome = read_integer(&p, end, &frame.exchange_ms)
-            else:
-                outcome = read_integer(&p, end, &frame.update_id)
-            if outcome == NUMBER_OK and (not is_quoted or (p < end and p[0] == c'"')):
-                frame.seen |= bit
-                return p + is_quoted
-            # No number, or more than one: step over whatever stands here. "" means "none".
-            p = skip_value(start, end)
-            if not (is_quoted and p == start + 2):
-                frame.seen |= bit
-                frame.bad |= bit
-            return p
-        if not is_quoted:
-            # A condition may compare a bare word; a symbol is always a string.
-            stop = p = skip_value(start, end)
-            if p == NULL or edge.field == FIELD_SYMBOL:
-                return p
-        else:
-            start = p
-            stop = find_quote_or_escape(p, end)
-            if stop == NULL:
-                return NULL
-            if stop[0] == c"\\":
-                frame.escaped_symbol |= edge.field == FIELD_SYMBOL
-                p = skip_string(stop, end)
-                stop = p - 1
-            else:
-                p = stop + 1
-            if p == NULL:
-                return NULL
-        if edge.field == FIELD_SYMBOL:
-            frame.symbol = start
-            frame.symbol_length = stop - start
-            frame.seen |= bit
-            return p
-        for index in range(self.where_count):
-            where = &self.wheres[index]
-            if (
-                where.condition == edge.field - FIELD_WHERE
-                and (where.length <= stop - start if where.is_prefix
-                     else where.length == stop - start)
-                and memcmp(where.value, start, where.length) == 0
-            ):
-                frame.passed |= 1 << where.condition
-                return p
-        frame.rejected = True
-        return NULL
 
     cdef int judge(self, frame_t* frame, quote_t* quote) noexcept:
         # The frame is well formed and is about a symbol: which, and is the quote one to believe?
         cdef int leg_number
         cdef leg_t* leg
-        cdef uint32_t sides = (
-            1 << FIELD_BID | 1 << FIELD_BID_QTY | 1 << FIELD_ASK | 1 << FIELD_ASK_QTY
-        )
-        if frame.seen >> FIELD_BID == 0 and not frame.empty_side:
+        # Protobuf's quiet symbols are pushed with a time and no body.
+        cdef uint32_t of_quote = SIDES if self.plan.is_protobuf else ~<uint32_t>1
+        if not frame.seen & of_quote and not frame.empty_side:
             # Names a symbol and nothing of a quote: an acknowledgement that repeats the request.
             return STATUS_NOT_A_QUOTE
         if frame.escaped_symbol:
@@ -477,7 +256,7 @@ cdef class Extractor:
         quote.symbol_id = leg.symbol_id
         if frame.bad:
             return STATUS_BAD_NUMBER
-        if frame.seen & sides != sides:
+        if frame.seen & SIDES != SIDES:
             return STATUS_ONE_SIDED if frame.empty_side else STATUS_MISSING_FIELD
         quote.bid = frame.numbers[FIELD_BID]
         quote.ask = frame.numbers[FIELD_ASK]
@@ -508,20 +287,23 @@ cdef class Extractor:
         quote.update_id = frame.update_id if frame.seen & 1 << FIELD_UPDATE_ID else -1
         return STATUS_QUOTE
 
-    def decode(self, bytes frame) -> Extracted:
+    def decode(self, frame) -> Extracted:
         """Read one frame; see the stub file."""
         cdef quote_t quote
         cdef frame_t found
+        cdef Py_buffer payload
         memset(&quote, 0, sizeof(quote))
         quote.exchange_ns = quote.update_id = -1
-        status = self.extract(frame, len(frame), &quote, &found)
-        symbol = None
+        spelled = None
+        PyObject_GetBuffer(frame, &payload, PyBUF_SIMPLE)
+        status = self.extract(<const char*>payload.buf, payload.len, &quote, &found)
         if found.symbol != NULL:
             spelled = found.symbol[: found.symbol_length]
-            try:
+        PyBuffer_Release(&payload)
+        symbol = None if spelled is None else spelled.decode(errors="replace")
+        if found.escaped_symbol:
+            with contextlib.suppress(ValueError):
                 symbol = json.loads(b'"' + spelled + b'"')
-            except ValueError:
-                symbol = spelled.decode(errors="replace")
         return Extracted(
             status, quote.symbol_id, quote.bid, quote.bid_qty, quote.ask, quote.ask_qty,
             quote.exchange_ns, quote.update_id, symbol,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from picows import WSListener, WSTransport
 
+from spreadscan.exchanges._adapter import PartialQuote
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.health import HealthSlot
 from spreadscan.kernel.memory import DirtyBits, PriceSlots
@@ -21,12 +22,16 @@ class FeedSink:
         prices: PriceSlots,
         dirty: DirtyBits,
         health: HealthSlot,
+        *,
+        restart_update_id: int = -1,
+        is_restart_told_by_time: bool = False,
     ) -> None: ...
     def close(self) -> None: ...
     def set_wake_fd(self, wake_fd: int) -> None: ...
     def mark(self, symbol_id: int, flag: int) -> None: ...
     def is_live(self, symbol_id: int) -> bool: ...
     def feed(self, payload: bytes) -> int: ...
+    def merge(self, partial: PartialQuote) -> int: ...
     def bench_consume(self, payloads: list[bytes], rounds: int) -> int: ...
 
 class QuoteListener(WSListener):
@@ -39,7 +44,7 @@ class QuoteListener(WSListener):
     def __init__(
         self,
         sink: FeedSink,
-        on_control: Callable[[QuoteListener, bytes], None],
+        on_control: Callable[[QuoteListener, bytes], bool | None],
         on_closed: Callable[[QuoteListener], None],
         max_message_bytes: int,
     ) -> None: ...

@@ -4,8 +4,11 @@ Lengths of numbers differ from frame to frame as they do in recordings: that is 
 branches stumble over, so one frame repeated would flatter every reader.
 """
 
+import functools
 import random
 from collections.abc import Callable, Iterator
+
+from protobuf_reference import ticker_frame
 
 SYMBOL_COUNT = 600
 SEED = 20240809
@@ -13,6 +16,7 @@ SEED = 20240809
 Frame = Callable[[str, float, random.Random, int], bytes]
 
 
+@functools.cache
 def coins() -> list[str]:
     """SYMBOL_COUNT distinct coin names of two to eight letters."""
     randomness = random.Random(SEED)
@@ -77,11 +81,65 @@ def _okx_futures(coin: str, value: float, randomness: random.Random, number: int
     return _okx(f"{coin}-USDT-SWAP", quantities, value, number)
 
 
+def _bybit(coin: str, value: float, quantities: tuple[str, str], number: int) -> bytes:
+    bid, ask = _price(value, _decimals(value))
+    sent_ms, update = 1_786_659_828_109 + number, 31_398_762 + number
+    return (
+        f'{{"topic":"orderbook.1.{coin}USDT","ts":{sent_ms},"type":"snapshot","data":{{'
+        f'"s":"{coin}USDT","b":[["{bid}","{quantities[0]}"]],"a":[["{ask}","{quantities[1]}"]],'
+        f'"u":{update},"seq":{764_144_453_970 + number}}},"cts":{sent_ms - 2}}}'
+    ).encode()
+
+
+def _bybit_spot(coin: str, value: float, randomness: random.Random, number: int) -> bytes:
+    quantities = _qty(randomness, 6), _qty(randomness, 6)
+    return _bybit(coin, value, quantities, number)
+
+
+def _bybit_futures(coin: str, value: float, randomness: random.Random, number: int) -> bytes:
+    quantities = _qty(randomness, 3), _qty(randomness, 3)
+    return _bybit(coin, value, quantities, number)
+
+
+def _mexc_spot(coin: str, value: float, randomness: random.Random, number: int) -> bytes:
+    bid, ask = _price(value, _decimals(value))
+    sent_ms = 1_789_897_517_479 + number
+    return ticker_frame(
+        f"{coin}USDT", bid, _qty(randomness, 6), ask, _qty(randomness, 8),
+        version=str(81_721_676_217 + number), sent_ms=sent_ms, created_ms=sent_ms - 25,
+    )  # fmt: skip
+
+
+def _levels(value: float, step: float, randomness: random.Random) -> str:
+    """Five levels of a book as JSON numbers: price, contracts, orders."""
+    decimals = _decimals(value)
+    rows = (
+        f"[{value + step * level:.{decimals}f},{randomness.randint(1, 90_000)},{level + 1}]"
+        for level in range(5)
+    )
+    return ",".join(rows)
+
+
+def _mexc_futures(coin: str, value: float, randomness: random.Random, number: int) -> bytes:
+    tick = 10.0 ** -_decimals(value)
+    sent_ms = 1_789_897_581_009 + number
+    return (
+        f'{{"symbol":"{coin}_USDT","data":{{"cts":{sent_ms},'
+        f'"asks":[{_levels(value + tick, tick, randomness)}],'
+        f'"bids":[{_levels(value, -tick, randomness)}],"version":{41_925_002_140 + number}}},'
+        f'"channel":"push.depth.full","ts":{sent_ms + 4}}}'
+    ).encode()
+
+
 SHAPES: dict[str, tuple[Frame, str]] = {
     "binance_spot": (_binance_spot, "{}USDT"),
     "binance_futures": (_binance_futures, "{}USDT"),
+    "bybit_spot": (_bybit_spot, "{}USDT"),
+    "bybit_futures": (_bybit_futures, "{}USDT"),
     "okx_spot": (_okx_spot, "{}-USDT"),
     "okx_futures": (_okx_futures, "{}-USDT-SWAP"),
+    "mexc_spot": (_mexc_spot, "{}USDT"),
+    "mexc_futures": (_mexc_futures, "{}_USDT"),
 }
 
 

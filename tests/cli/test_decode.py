@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from protobuf_reference import ticker_frame
 from typer.testing import CliRunner
 
 from spreadscan.cli.decode import frame_of_line
@@ -301,3 +302,24 @@ def test_mixed_recording_skips_no_line(bare):
     assert len(answers) == len(recording.read_bytes().splitlines()) == 200
     kinds = [next(iter(answer)) for answer in answers]
     assert (kinds.count("symbol"), kinds.count("control"), kinds.count("error")) == (16, 180, 4)
+
+
+def test_binary_frames_are_read_from_hex_and_text_answers_as_they_are(bare):
+    frame = ticker_frame(
+        "BTCUSDT", "80535.88", "0.380497", "80535.89", "0.33336356", version="81721676217",
+        sent_ms=1_789_897_517_479,
+    )  # fmt: skip
+    lines = [frame.hex().upper(), f"1789897517.5: {frame.hex()}", '{"id":0,"code":0,"msg":"PONG"}']
+
+    result = CliRunner().invoke(
+        app, ["decode", "mexc_spot", "--config", str(bare)], input="\n".join([*lines, "0B0C"])
+    )
+
+    first, second, pong, group = (json.loads(line) for line in result.stdout.splitlines())
+    assert first == second
+    assert first == {
+        "symbol": "BTC-USDT", "bid": 80535.88, "bid_qty": 0.380497, "ask": 80535.89,
+        "ask_qty": 0.33336356, "exchange_ms": 1_789_897_517_479, "update_id": 81_721_676_217,
+    }  # fmt: skip
+    assert pong == {"control": {"type": "pong"}}
+    assert group == {"error": "malformed"}

@@ -2,7 +2,7 @@
 
 import json
 
-from spreadscan.exchanges._adapter import JsonPlan
+from spreadscan.exchanges._adapter import JsonPlan, ProtobufPlan
 
 FLAT = JsonPlan(
     symbol=("data.s", "s"),
@@ -23,6 +23,16 @@ NESTED = JsonPlan(
     update_id=("data.0.seqId",),
     where=(("arg.channel", ("bbo-tbt", "books*")),),
 )
+TICKER = ProtobufPlan(
+    symbol=("3",),
+    bid=("315.1",),
+    bid_qty=("315.2",),
+    ask=("315.3",),
+    ask_qty=("315.4",),
+    exchange_ms=("6",),
+    update_id=("315.5",),
+    where=(("1", ("spot@public.aggre.bookTicker.*",)),),
+)
 LEGS = [
     ("BTCUSDT", 7, 1.0, 1.0),
     ("1000PEPEUSDT", 8, 1000.0, 1000.0),
@@ -30,6 +40,17 @@ LEGS = [
     ("币安人生USDT", 10, 1.0, 1.0),
     ("A", 11, 1.0, 1.0),
 ]
+
+
+def json_plan(**changes):
+    """A plan of the shortest paths, but for what is changed."""
+    paths = {"symbol": ("s",), "bid": ("b",), "bid_qty": ("B",), "ask": ("a",), "ask_qty": ("A",)}
+    return JsonPlan(**(paths | changes))
+
+
+def protobuf_plan(**changes):
+    paths = {"symbol": ("3",), "bid": ("5",), "bid_qty": ("6",), "ask": ("7",), "ask_qty": ("8",)}
+    return ProtobufPlan(**(paths | changes))
 
 
 def flat(**values):

@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from frame_cases import FLAT, LEGS, NESTED, flat, nested
+from frame_cases import FLAT, LEGS, NESTED, flat, json_plan, nested
 
-from spreadscan.exchanges._adapter import JsonPlan
 from spreadscan.kernel.extract import Extractor
 from spreadscan.model import QuoteStatus
 
@@ -304,16 +303,14 @@ def test_a_full_universe_of_1024_symbols_is_told_apart():
         ({"bid": ("s.x",)}, "goes through a value"),
         ({"bid": ("s",)}, "declared twice"),
         ({"bid": ("k" * 40,)}, "at most"),
-        ({"where": (("c", ("v" * 40,)),)}, "at most"),
+        ({"where": (("c", ("v" * 70,)),)}, "at most"),
         ({"where": (("c", tuple(f"v{n}" for n in range(9))),)}, "at most"),
         ({"bid": tuple(f"n{n}.b" for n in range(40))}, "more than"),
     ],
 )
 def test_plan_the_kernel_cannot_hold_is_refused(paths, complaint):
-    plan = {"symbol": ("s",), "bid": ("b",), "bid_qty": ("B",), "ask": ("a",), "ask_qty": ("A",)}
-
     with pytest.raises(ValueError, match=complaint):
-        Extractor(JsonPlan(**(plan | paths)), [])
+        Extractor(json_plan(**paths), [])
 
 
 def test_kernel_loop_counts_the_same_quotes_as_single_decodes():
