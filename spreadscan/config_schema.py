@@ -158,7 +158,11 @@ class SimConfig(Branch, frozen=True):
     """Where the simulated exchanges listen; source S is at ``<base>/<S>``."""
 
     rest_base: RestUrl
+    """https serves and expects TLS; ws_base must then be wss."""
     ws_base: WsUrl
+    ca_file: str | None = None
+    """Certificate of the simulator's throw-away authority, written by it at start; None is a
+    temporary file."""
 
 
 class FeeConfig(Branch, frozen=True):

@@ -37,6 +37,7 @@ PURE_FILES = (
     "discovery/multiplier.py",
     "feed/backoff.py",
     "feed/pace.py",
+    "feed/requests.py",
     "feed/shards.py",
     "ops/reconcile.py",
 )

@@ -1,6 +1,6 @@
 """What an operator can write wrong, and the one line that tells where."""
 
-from itertools import product
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,12 @@ SHIPPED = Path(__file__).parents[1] / "config" / "config.toml"
 def test_shipped_configuration_loads():
     config = load_config(SHIPPED)
 
-    assert sorted(config.exchanges) == ["binance", "okx"]
+    exchanges = ("binance", "bybit", "okx", "mexc")
+    assert sorted(config.exchanges) == sorted(exchanges)
     assert [direction.name for direction in config.directions] == [
-        "binance_spot_okx_futures",
-        "okx_spot_binance_futures",
+        f"{spot}_spot_{futures}_futures" for spot, futures in permutations(exchanges, 2)
     ]
+    assert len(config.active_sources()) == 8
     assert config.path(config.runtime.generated_dir) == SHIPPED.parent.parent / "generated"
 
 
@@ -28,8 +29,7 @@ def test_shipped_directions_are_the_twelve_pairs_with_ids_for_ever(make_config):
 
     text = make_config({}).with_name("directions.toml").read_text(encoding="utf-8")
 
-    expected = [pair for pair in product(exchanges, exchanges) if pair[0] != pair[1]]
-    for number, (spot, futures) in enumerate(expected):
+    for number, (spot, futures) in enumerate(permutations(exchanges, 2)):
         row = f'[[direction]]\nid = {number}\nspot = "{spot}_spot"\nfutures = "{futures}_futures"\n'
         assert row in text
     assert text.count("[[direction]]") == 12
@@ -38,9 +38,10 @@ def test_shipped_directions_are_the_twelve_pairs_with_ids_for_ever(make_config):
 def test_round_trip_fee_is_four_taker_fills():
     config = load_config(SHIPPED)
 
-    fee = config.round_trip_fee_bps(config.directions[0])
+    fees = {row.name: config.round_trip_fee_bps(row) for row in config.directions}
 
-    assert fee == 2 * (10.0 + 5.0)
+    assert fees["binance_spot_okx_futures"] == 2 * (10.0 + 5.0)
+    assert fees["mexc_spot_bybit_futures"] == 2 * (5.0 + 5.5)
 
 
 def test_simulated_configuration_shares_nothing_with_the_real_one():
@@ -92,8 +93,12 @@ def test_simulated_prefix_stays_within_the_length_of_a_name(make_config):
          "nothing", "required"),
         ({"exchanges.binance.spot.topics_per_connection": 1025}, "exchanges.toml",
          "exchanges.binance.spot.topics_per_connection", "1025", "the exchange's own"),
-        ({"exchanges.bybit.enabled": True}, "exchanges.toml", "exchanges.bybit.enabled", "true",
-         "one of ['binance', 'okx']"),
+        ({"exchanges.mexc.spot.topics_per_connection": 31}, "exchanges.toml",
+         "exchanges.mexc.spot.topics_per_connection", "31", "the exchange's own"),
+        ({"exchanges.mexc.futures.topics_per_message": 2}, "exchanges.toml",
+         "exchanges.mexc.futures.topics_per_message", "2", "the exchange's own"),
+        ({"exchanges.bybit.spot.topics_per_message": 11}, "exchanges.toml",
+         "exchanges.bybit.spot.topics_per_message", "11", "the exchange's own"),
         ({"direction.0.spot": "kraken_spot"}, "directions.toml", "direction[0].spot",
          "'kraken_spot'", "one of ["),
         ({"direction.1.futures": "okx_spot"}, "directions.toml", "direction[1].futures",
@@ -168,10 +173,24 @@ def test_folder_in_place_of_a_file_is_refused(config_dir):
 
 
 def test_no_direction_between_enabled_exchanges_is_refused(make_config):
-    main = make_config({"exchanges.okx.enabled": False})
+    others = ("bybit", "okx", "mexc")
+    main = make_config({f"exchanges.{name}.enabled": False for name in others})
 
     with pytest.raises(ConfigError) as caught:
         load_config(main)
 
     assert caught.value.key == "direction"
     assert "a pair of enabled exchanges" in caught.value.expected
+
+
+def test_enabled_exchange_that_nobody_has_written_is_refused(make_config):
+    main = make_config({})
+    file = main.with_name("exchanges.toml")
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("exchanges.mexc", "exchanges.kraken"), encoding="utf-8")
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(main)
+
+    assert caught.value.key == "exchanges.kraken.enabled"
+    assert caught.value.expected == "one of ['binance', 'bybit', 'mexc', 'okx']"

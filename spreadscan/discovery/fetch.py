@@ -6,10 +6,12 @@ handed in, so that a test sees every delay.
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
 import orjson
+from yarl import URL
 
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import Source
@@ -112,7 +114,7 @@ async def _get(
         DiscoveryError: the answer will not get better.
     """
     try:
-        async with session.get(url, params=request.query, allow_redirects=False) as response:
+        async with session.get(_url(url, request), allow_redirects=False) as response:
             if response.status in {TOO_MANY_REQUESTS, BANNED} or response.status >= 500:
                 after_s = _retry_after_s(response.headers.get("Retry-After", ""))
                 raise _Retry(f"status {response.status}", after_s)
@@ -128,6 +130,13 @@ async def _get(
         raise _Retry("no answer in time") from None
     except aiohttp.ClientError as error:
         raise _Retry(str(error) or type(error).__name__) from None
+
+
+def _url(address: str, request: RestRequest) -> URL:
+    """Return where to ask; the query is final, so that no part of it is encoded twice."""
+    parts = [urlencode(request.query), request.encoded_query]
+    query = "&".join(part for part in parts if part)
+    return URL(f"{address}?{query}" if query else address, encoded=True)
 
 
 def _retry_after_s(header: str) -> float | None:

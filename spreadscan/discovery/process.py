@@ -29,6 +29,7 @@ from spreadscan.errors import DiscoveryError, SpreadscanError
 from spreadscan.exchanges import Source
 from spreadscan.model import RawInstrument
 from spreadscan.runtime.command_line import CommandLine
+from spreadscan.runtime.trust import trust_of
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.universe import Universe, sole_writer, write_universe
 
@@ -150,7 +151,12 @@ async def _fetch_all(config: Config) -> dict[str, list[bytes] | DiscoveryError]:
         jitter=random.random,
     )
     active = config.active_sources()
+    try:
+        tls = trust_of(config).context()
+    except OSError as error:
+        raise DiscoveryError(f"{config.sim.ca_file}: {error.strerror or error}") from None
     async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=tls),
         timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
         # An exchange's firewall refuses clients without a name.
         headers={"User-Agent": USER_AGENT},

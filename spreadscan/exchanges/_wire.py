@@ -12,7 +12,7 @@ import orjson
 
 from spreadscan.errors import DiscoveryError, FeedError
 
-__all__ = ["listed_number", "read_control", "read_listing"]
+__all__ = ["level_of", "listed_number", "read_control", "read_listing"]
 
 ShapeT = TypeVar("ShapeT")
 SHOWN_BYTES = 120
@@ -30,20 +30,37 @@ def read_listing(body: bytes, shape: type[ShapeT]) -> ShapeT:
         raise DiscoveryError(f"no listing: {error}; body begins {body[:SHOWN_BYTES]!r}") from None
 
 
-def listed_number(text: str) -> float:
-    """Return a listing's decimal; 0 for an empty string, which means "no rule".
+def listed_number(found: str | float) -> float:
+    """Return a listing's number, written as text or not; 0 for an empty text, "no rule".
 
     Raises:
-        DiscoveryError: the text is no finite number, or is negative.
+        DiscoveryError: it is no finite number, or is negative.
     """
-    if not text:
+    if found == "":
         return 0.0
     try:
-        value = float(text)
+        return _not_negative(found)
     except ValueError:
-        value = math.nan
+        raise DiscoveryError(
+            f"found {found!r} in a listing, expected a number of zero or more"
+        ) from None
+
+
+def level_of(row: Any) -> tuple[float, float]:
+    """Return (price, quantity) of a book's row; what stands behind them is of no interest.
+
+    Raises:
+        LookupError: the row is shorter, or no row.
+        TypeError: it is no row, or its numbers are none.
+        ValueError: they are no finite numbers, or negative.
+    """
+    return _not_negative(row[0]), _not_negative(row[1])
+
+
+def _not_negative(found: Any) -> float:
+    value = float(found)
     if not math.isfinite(value) or value < 0:
-        raise DiscoveryError(f"found {text!r} in a listing, expected a number of zero or more")
+        raise ValueError(f"found {found!r}, expected a number of zero or more")
     return value
 
 

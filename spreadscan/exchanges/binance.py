@@ -224,7 +224,7 @@ def _unsubscribe(topics: Sequence[str], request_id: int) -> str:
 
 
 def classify(frame: bytes) -> Control:
-    """Return the meaning of a frame that is no quote.
+    """Return the meaning of a frame that is no quote; an error is about a request as a whole.
 
     Raises:
         FeedError: the frame is none of this exchange's.
@@ -238,10 +238,9 @@ def classify(frame: bytes) -> Control:
     event = (inner if isinstance(inner, dict) else tree).get("e")
     if event == "serverShutdown":
         return Notice("serverShutdown")
-    if isinstance(tree.get("error"), dict):
-        return Refused((), _reason(tree["error"]), _id_of(tree))
-    if "code" in tree and "msg" in tree:
-        return Refused((), _reason(tree), _id_of(tree))
+    error = tree.get("error", tree)
+    if isinstance(error, dict) and "code" in error and "msg" in error:
+        return Refused((), f"{error['code']}: {error['msg']}", _id_of(tree), is_whole_request=True)
     if "result" in tree:
         return Ack(_id_of(tree))
     if isinstance(tree.get("stream"), str):
@@ -249,10 +248,6 @@ def classify(frame: bytes) -> Control:
     if isinstance(event, str):
         return Ignored(event)
     raise FeedError(f"found an object with keys {sorted(tree)}, expected an answer or a stream")
-
-
-def _reason(tree: dict[str, Any]) -> str:
-    return f"{tree.get('code')}: {tree.get('msg')}"
 
 
 def _id_of(tree: dict[str, Any]) -> str | None:

@@ -8,14 +8,15 @@ Quirks:
 
 * ``bbo-tbt`` sends the whole first level at most every 10 ms, and again after about 60 s without a
   change, with the same ``seqId``. ``ts`` is the matching engine's time. ``seqId`` may restart
-  lower after maintenance.
+  lower after maintenance, without a word; the later ``ts`` tells it from an old quote.
 * A row of a book is ``[price, quantity, "0", orders]``; the third is not a quantity. Quantities
   are base coins on spot and *contracts* on swaps, which are ``ctVal * ctMult`` coins each and may
   be traded in fractions (``lotSz`` 0.01).
 * Prices are always per one coin: there are no ``1000...`` names, the factor sits in ``ctVal``.
 * Swaps have empty ``baseCcy`` and ``quoteCcy``; the pair stands in ``instFamily``.
 * An acknowledgement carries the same ``arg`` as data does, so only ``data`` makes a quote.
-* A bad symbol refuses only itself, in an error frame whose text alone names it (*seen*).
+* A bad symbol refuses only itself, in an error frame whose text alone names it (*seen*). A request
+  of another shape, or too many of them (60014), is refused as a whole and names nobody.
 * Announced listings come with nearly all fields empty; every number is a string, ``""`` is null.
 * Stocks, commodities and currencies are swaps too, told apart by ``instCategory``.
 
@@ -57,6 +58,7 @@ CHANNEL = "bbo-tbt"
 # The wire's own names of instrument symbols inside an error text.
 REFUSED_SYMBOL = re.compile(r"instId:([^\s,]*[^\s,.])")
 CRYPTO_CATEGORIES = {"", "1"}
+UNKNOWN_INSTRUMENT = "60018"
 
 # Recorded 2024-10-31:
 #   {"arg":{"channel":"bbo-tbt","instId":"BTC-USDT"},"data":[{"asks":[["74165.9","0.00001198","0",
@@ -78,7 +80,13 @@ PLAN = JsonPlan(
     where=(("arg.channel", (CHANNEL, "tickers")),),
 )
 
-LIMITS = Limits(message_bytes=65_536, connects_per_window=3, connects_window_s=1.0)
+LIMITS = Limits(
+    topic_bytes_per_connection=65_536,
+    message_bytes=65_536,
+    requests_per_hour=480,
+    connects_per_window=3,
+    connects_window_s=1.0,
+)
 # Below the 30 s of silence after which the server closes, with room for a late answer.
 HEARTBEAT = Heartbeat(payload="ping", interval_s=20.0)
 
@@ -185,12 +193,12 @@ def _special_kind(row: _Row) -> ContractKind | None:
 
 
 def _topic(symbol: str) -> str:
-    return f"{CHANNEL}:{symbol}"
+    # The argument as it is sent: the limit of bytes is on these.
+    return orjson.dumps({"channel": CHANNEL, "instId": symbol}).decode()
 
 
 def _request(operation: str, topics: Sequence[str], request_id: int) -> str:
-    pairs = (topic.partition(":") for topic in topics)
-    args = [{"channel": channel, "instId": symbol} for channel, _, symbol in pairs]
+    args = [orjson.Fragment(topic) for topic in topics]
     return orjson.dumps({"id": str(request_id), "op": operation, "args": args}).decode()
 
 
@@ -221,8 +229,13 @@ def classify(frame: bytes) -> Control:
         return Ack(request_id)
     if event == "error":
         message = str(tree.get("msg", ""))
-        symbols = tuple(REFUSED_SYMBOL.findall(message)) if tree.get("code") == "60018" else ()
-        return Refused(symbols, f"{tree.get('code')}: {message}", request_id)
+        is_about_one = tree.get("code") == UNKNOWN_INSTRUMENT
+        return Refused(
+            tuple(REFUSED_SYMBOL.findall(message)) if is_about_one else (),
+            f"{tree.get('code')}: {message}",
+            request_id,
+            is_whole_request=not is_about_one,
+        )
     if event == "notice":
         return Notice(f"{tree.get('code')}: {tree.get('msg')}")
     if isinstance(event, str):
@@ -241,6 +254,7 @@ def _market(kind: str, market: Market) -> MarketSpec:
         limits=LIMITS,
         topic=_topic,
         heartbeat=HEARTBEAT,
+        is_restart_told_by_time=True,
     )
 
 

@@ -1,7 +1,7 @@
 """One market-data connection, kept for as long as the feed lives.
 
 Connect, subscribe at the allowed pace, listen until it ends, wait, again. The moment it ends its
-symbols are unusable. Quotes never come through here: the kernel's listener takes them.
+symbols are unusable. Whole quotes never come through here: the kernel's listener takes them.
 """
 
 import asyncio
@@ -14,17 +14,23 @@ from picows import WSError, WSMsgType, WSTransport, ws_connect
 
 from spreadscan.config import FeedConfig, MarketConfig
 from spreadscan.exchanges import Source
-from spreadscan.exchanges._adapter import Ack, Ignored, Notice, Pong, Refused
+from spreadscan.exchanges._adapter import Ack, Ignored, Notice, PartialQuote, Pong, Refused
 from spreadscan.feed.backoff import Backoff
 from spreadscan.feed.pace import Pace
+from spreadscan.feed.requests import Requests
 from spreadscan.feed.shards import Leg, batches
 from spreadscan.kernel.listener import FeedSink, QuoteListener
-from spreadscan.model import SlotFlag
+from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.runtime.clock import Clock
+from spreadscan.runtime.trust import Trust
 from spreadscan.shm.health import HealthWriter
 from spreadscan.shm.layout import FeedCounter
 
 __all__ = ["Connection", "Shared"]
+
+HOUR_S = 3600.0
+HOURLY_SHARE = 0.9
+"""How much of an exchange's hourly budget is used: its hour and ours do not begin together."""
 
 
 class Shared:
@@ -36,6 +42,7 @@ class Shared:
         feed: retry and silence settings.
         sink: where quotes go.
         health: the feed's slot.
+        trust: whose certificates are believed.
         clock: monotonic time.
         log: the feed's logger.
     """
@@ -48,6 +55,7 @@ class Shared:
         feed: FeedConfig,
         sink: FeedSink,
         health: HealthWriter,
+        trust: Trust,
         clock: Clock,
         log: logging.Logger,
     ) -> None:
@@ -56,6 +64,7 @@ class Shared:
         self.feed = feed
         self.sink = sink
         self.health = health
+        self.trust = trust
         self.clock = clock
         self.log = log
         self.connects = Pace(market.connects_per_window, market.connects_window_s)
@@ -94,6 +103,8 @@ class Connection:
         )
         self._closed = asyncio.Event()
         self._listener: QuoteListener | None = None
+        self._requests = Requests()
+        self._to_ask: asyncio.Queue[Sequence[str]] = asyncio.Queue()
 
     async def keep(self) -> None:
         """Connect again and again until cancelled."""
@@ -117,6 +128,7 @@ class Connection:
             _, listener = await ws_connect(
                 self._new_listener,
                 shared.market.ws_url,
+                ssl_context=shared.trust.context(),
                 # The listener answers pings, see QuoteListener.on_ws_frame.
                 enable_auto_pong=False,
                 max_frame_size=shared.feed.max_frame_bytes,
@@ -142,21 +154,29 @@ class Connection:
         transport = listener.transport
         if transport is None:
             return
-        heartbeat = asyncio.create_task(self._beat(transport))
         try:
-            await self._subscribe(transport)
-            while not self._closed.is_set():
-                silent_s = self._shared.now_s() - listener.last_frame_ns / 1e9
-                left_s = self._shared.feed.silence_limit_s - silent_s
-                if left_s <= 0:
-                    self._shared.log.warning("nothing came for %.0f s; dropping it", silent_s)
-                    transport.disconnect(graceful=False)
-                    left_s = self._shared.feed.connect_timeout_s
-                await self._closed_within(left_s)
+            async with asyncio.TaskGroup() as senders:
+                tasks = [
+                    senders.create_task(self._beat(transport)),
+                    senders.create_task(self._subscribe(transport)),
+                ]
+                await self._watch(listener, transport)
+                for task in tasks:
+                    task.cancel()
         finally:
-            heartbeat.cancel()
             if not self._closed.is_set():
                 transport.disconnect(graceful=False)
+
+    async def _watch(self, listener: QuoteListener, transport: WSTransport) -> None:
+        """Return when the connection has ended; end it when it is silent."""
+        while not self._closed.is_set():
+            silent_s = self._shared.now_s() - listener.last_frame_ns / 1e9
+            left_s = self._shared.feed.silence_limit_s - silent_s
+            if left_s <= 0:
+                self._shared.log.warning("nothing came for %.0f s; dropping it", silent_s)
+                transport.disconnect(graceful=False)
+                left_s = self._shared.feed.connect_timeout_s
+            await self._closed_within(left_s)
 
     async def _closed_within(self, seconds: float) -> None:
         try:
@@ -166,12 +186,34 @@ class Connection:
             return
 
     async def _subscribe(self, transport: WSTransport) -> None:
-        spec = self._shared.source.spec
-        topics = [spec.topic(symbol) for symbol in self._ids]
-        for batch in batches(topics, self._shared.market.topics_per_message):
-            self._shared.request_number += 1
-            frame = self._shared.source.adapter.subscribe(batch, self._shared.request_number)
-            await self._send(transport, frame)
+        """Ask for every symbol, and then for what is to be asked for again."""
+        shared = self._shared
+        limits = shared.source.spec.limits
+        hourly = limits.requests_per_hour and Pace(
+            max(1, int(limits.requests_per_hour * HOURLY_SHARE)), HOUR_S
+        )
+        # An earlier connection's open questions went with it.
+        self._requests = Requests()
+        self._to_ask = asyncio.Queue()
+        for batch in batches(list(self._ids), shared.market.topics_per_message, self._fits):
+            self._to_ask.put_nowait(batch)
+        while not self._closed.is_set():
+            symbols = await self._to_ask.get()
+            if hourly:
+                await asyncio.sleep(hourly.take(shared.now_s()))
+            shared.request_number += 1
+            self._requests.sent(shared.request_number, symbols)
+            await self._send(transport, self._request(symbols, shared.request_number))
+
+    def _request(self, symbols: Sequence[str], request_number: int) -> str:
+        source = self._shared.source
+        topics = [source.spec.topic(symbol) for symbol in symbols]
+        return source.adapter.subscribe(topics, request_number)
+
+    def _fits(self, symbols: Sequence[str]) -> bool:
+        limit_bytes = self._shared.source.spec.limits.message_bytes
+        # Any request number has at most the digits of this one.
+        return not limit_bytes or len(self._request(symbols, 10**9).encode()) <= limit_bytes
 
     async def _beat(self, transport: WSTransport) -> None:
         heartbeat = self._shared.source.spec.heartbeat
@@ -193,20 +235,37 @@ class Connection:
         for symbol_id in self._ids.values():
             self._shared.sink.mark(symbol_id, SlotFlag.DISCONNECTED)
 
-    def _on_control(self, _listener: QuoteListener, frame: bytes) -> None:
-        meaning = self._shared.source.adapter.classify(frame)
-        match meaning:
-            case Refused(symbols=symbols, reason=reason):
-                self._shared.health.add(FeedCounter.SUBSCRIBE_REFUSED)
-                named = ", ".join(symbols) or "a subscription"
-                self._shared.log.warning("%s refused: %s", named, reason)
-                for symbol in symbols:
-                    if symbol in self._ids:
-                        self._shared.sink.mark(self._ids[symbol], SlotFlag.UNSUBSCRIBED)
+    def _on_control(self, _listener: QuoteListener, frame: bytes) -> bool:
+        """Act on a frame that is no whole quote; return whether it was a part of one."""
+        shared = self._shared
+        match shared.source.adapter.classify(frame):
+            case PartialQuote() as partial:
+                return shared.sink.merge(partial) == QuoteStatus.QUOTE
+            case Refused() as refusal:
+                self._on_refused(refusal)
             case Notice(reason=reason):
-                self._shared.log.warning("announced: %s", reason)
-            case Ack() | Pong() | Ignored():
+                shared.log.warning("announced: %s", reason)
+            case Ack(request_id=request_id):
+                self._requests.acknowledged(request_id)
+            case Pong() | Ignored():
                 pass
+        return False
+
+    def _on_refused(self, refusal: Refused) -> None:
+        """Drop what is refused, ask again for what was refused along with it."""
+        shared = self._shared
+        verdict = self._requests.refused(refusal)
+        named = ", ".join(verdict.dropped) or "a subscription"
+        shared.log.warning("%s refused: %s", named, refusal.reason)
+        # A refusal of nobody we know still shows in the counter.
+        shared.health.add(
+            FeedCounter.SUBSCRIBE_REFUSED, len(verdict.dropped) or int(not verdict.again)
+        )
+        for symbol in verdict.dropped:
+            if symbol in self._ids:
+                shared.sink.mark(self._ids[symbol], SlotFlag.UNSUBSCRIBED)
+        for symbols in verdict.again:
+            self._to_ask.put_nowait(symbols)
 
     def _has_been_healthy(self, listener: QuoteListener) -> bool:
         if listener.quotes == 0:

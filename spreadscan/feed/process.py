@@ -14,6 +14,7 @@ from spreadscan.feed.shards import plan_shards
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.listener import FeedSink
 from spreadscan.runtime.process import Context
+from spreadscan.runtime.trust import trust_of
 from spreadscan.shm.layout import FeedCounter
 from spreadscan.shm.wakeup import WakeupClient
 
@@ -33,12 +34,15 @@ async def _feed(context: Context) -> None:
     config = context.config
     source = source_named(context.program.source)
     legs = context.universe.legs(source.source_id)
+    restart = source.spec.restart_update_id
     sink = FeedSink(
         source.source_id,
         Extractor(source.spec.plan, legs),
         context.regions.prices.slots,
         context.regions.dirty.bits,
         context.health.slot,
+        restart_update_id=-1 if restart is None else restart,
+        is_restart_told_by_time=source.spec.is_restart_told_by_time,
     )
     shared = Shared(
         source=source,
@@ -46,6 +50,7 @@ async def _feed(context: Context) -> None:
         feed=config.feed,
         sink=sink,
         health=context.health,
+        trust=trust_of(config),
         clock=context.clock,
         log=context.log,
     )
@@ -53,6 +58,8 @@ async def _feed(context: Context) -> None:
     shards = plan_shards(
         [(symbol, symbol_id) for symbol, symbol_id, _, _ in legs],
         shared.market.topics_per_connection,
+        source.spec.topic,
+        source.spec.limits.topic_bytes_per_connection,
     )
     context.ready(f"{len(legs)} symbols on {len(shards)} connections")
     connections = [asyncio.create_task(Connection(shared, shard).keep()) for shard in shards]

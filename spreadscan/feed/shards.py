@@ -1,6 +1,6 @@
 """Which symbols share a connection, and which share a subscribe message. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 __all__ = ["Leg", "batches", "plan_shards"]
@@ -10,21 +10,65 @@ Leg = tuple[str, int]
 
 Item = TypeVar("Item")
 
+SEPARATOR_BYTES = 3
+"""What a topic costs beside itself in a JSON array: two quotes and a comma."""
 
-def plan_shards(legs: Sequence[Leg], topics_per_connection: int) -> list[list[Leg]]:
-    """Split a source's legs over as few connections as the limit allows.
+
+def plan_shards(
+    legs: Sequence[Leg],
+    topics_per_connection: int,
+    topic: Callable[[str], str] = str,
+    topic_bytes_per_connection: int | None = None,
+) -> list[list[Leg]]:
+    """Split a source's legs over as few connections as the limits allow.
 
     The split depends on the legs alone, and sizes differ by one at most: symbol ids are dealt out
     in turn, so that the liquid coins, which have low ids, do not all share one socket.
+
+    Args:
+        legs: all of a source.
+        topics_per_connection: at most so many legs a connection.
+        topic: exchange symbol to what subscribes it.
+        topic_bytes_per_connection: at most so many bytes of topics; None for any number. A single
+            topic beyond it gets a connection of its own.
     """
-    if not legs:
-        return []
-    count = -(-len(legs) // topics_per_connection)
     ordered = sorted(legs, key=lambda leg: leg[1])
-    return [ordered[shard::count] for shard in range(count)]
+    if topic_bytes_per_connection is None:
+        return _dealt(ordered, topics_per_connection)
+    cost = {leg: len(topic(leg[0]).encode()) + SEPARATOR_BYTES for leg in ordered}
+    most = topics_per_connection
+    while True:
+        shards = _dealt(ordered, most)
+        fits = all(sum(map(cost.__getitem__, row)) <= topic_bytes_per_connection for row in shards)
+        if fits or most == 1:
+            return shards
+        most = min(most, max(map(len, shards))) - 1 or 1
 
 
-def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Yield *items* in order, *size* at a time."""
+def _dealt(ordered: Sequence[Leg], most: int) -> list[list[Leg]]:
+    count = -(-len(ordered) // most)
+    return [list(ordered[shard::count]) for shard in range(count)]
+
+
+def batches(
+    items: Sequence[Item],
+    size: int,
+    fits: Callable[[Sequence[Item]], bool] = lambda _items: True,
+) -> Iterator[Sequence[Item]]:
+    """Yield *items* in order, at most *size* at a time, in halves of those that do not fit.
+
+    A single item is yielded whether it fits or not: it cannot be made smaller.
+    """
     for start in range(0, len(items), size):
-        yield items[start : start + size]
+        yield from _fitting(items[start : start + size], fits)
+
+
+def _fitting(
+    items: Sequence[Item], fits: Callable[[Sequence[Item]], bool]
+) -> Iterator[Sequence[Item]]:
+    if len(items) == 1 or fits(items):
+        yield items
+        return
+    middle = len(items) // 2
+    yield from _fitting(items[:middle], fits)
+    yield from _fitting(items[middle:], fits)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -47,21 +48,57 @@ def okx(base, market):
     return row | {"state": "live"}
 
 
+def bybit(base, market):
+    row = {
+        "symbol": f"{base}USDT", "status": "Trading", "baseCoin": base, "quoteCoin": "USDT",
+    }  # fmt: skip
+    if market == "futures":
+        row |= {"contractType": "LinearPerpetual", "settleCoin": "USDT", "deliveryTime": "0"}
+    return row
+
+
+def mexc(base, market):
+    if market == "spot":
+        return {
+            "symbol": f"{base}USDT", "status": "1", "baseAsset": base, "quoteAsset": "USDT",
+            "baseAssetPrecision": 2, "quotePrecision": 4,
+        }  # fmt: skip
+    return {
+        "symbol": f"{base}_USDT", "baseCoin": base, "quoteCoin": "USDT", "settleCoin": "USDT",
+        "contractSize": 0.01, "priceUnit": 0.1, "volUnit": 1, "minVol": 1, "state": 0,
+    }  # fmt: skip
+
+
+def bodies(coins, market):
+    """The listing of every exchange, in its own envelope."""
+
+    def rows(row):
+        return [row(coin, market) for coin in coins]
+
+    return {
+        "binance": exchange_info(*rows(binance)),
+        "bybit": {"retCode": 0, "retMsg": "OK", "result": {"list": rows(bybit)}},
+        "okx": {"code": "0", "msg": "", "data": rows(okx)},
+        "mexc": exchange_info(*rows(mexc))
+        if market == "spot"
+        else {"success": True, "code": 0, "data": rows(mexc)},
+    }
+
+
+EXCHANGES = ("binance", "bybit", "okx", "mexc")
+DIRECTIONS = [f"{spot}_spot_{futures}_futures" for spot, futures in permutations(EXCHANGES, 2)]
+
+
 @pytest.fixture
 def listings(tmp_path):
-    """Write the four listings; call it again with other coins for the next run."""
+    """Write the eight listings; call it again with other coins for the next run."""
     folder = tmp_path / "listings"
     folder.mkdir()
 
     def write(coins, absent=()):
         for market in ("spot", "futures"):
-            files = {
-                f"binance_{market}": exchange_info(*(binance(coin, market) for coin in coins)),
-                f"okx_{market}": {
-                    "code": "0", "msg": "", "data": [okx(coin, market) for coin in coins]
-                },
-            }  # fmt: skip
-            for name, body in files.items():
+            for exchange, body in bodies(coins, market).items():
+                name = f"{exchange}_{market}"
                 file = folder / f"{name}.json"
                 file.unlink(missing_ok=True)
                 if name not in absent:
@@ -101,15 +138,15 @@ def test_first_run_writes_a_set_that_loads_and_says_what_it_did(discover, listin
     code, summary, errors = discover(listings(["BTC", "ETH"]))
 
     assert (code, summary["generation"], summary["num_symbols"]) == (0, 1, 2)
-    assert summary["per_direction_counts"] == {
-        "binance_spot_okx_futures": 2,
-        "okx_spot_binance_futures": 2,
-    }
+    assert summary["per_direction_counts"] == dict.fromkeys(DIRECTIONS, 2)
     assert summary["failed_sources"] == []
     assert errors.count("\n") == 1
     assert "not yet proven by data" in errors
     assert load_universe(discover.output).legs(5) == [
         ("BTC-USDT-SWAP", 0, 1.0, 0.1), ("ETH-USDT-SWAP", 1, 1.0, 0.1),
+    ]  # fmt: skip
+    assert load_universe(discover.output).legs(7) == [
+        ("BTC_USDT", 0, 1.0, 0.01), ("ETH_USDT", 1, 1.0, 0.01),
     ]  # fmt: skip
 
 
@@ -161,13 +198,13 @@ def test_failed_source_without_a_last_universe_is_left_out_by_name(discover, lis
 
 
 def test_run_without_a_single_pair_ends_with_every_reason(discover, listings):
-    code, summary, errors = discover(listings(["BTC"], absent=["okx_futures", "okx_spot"]))
+    absent = [f"{name}_futures" for name in ("binance", "bybit", "okx", "mexc")]
+    code, summary, errors = discover(listings(["BTC"], absent=absent))
 
     assert (code, summary) == (EXIT_TEMPORARY, None)
     assert errors.count("\n") == 1
     assert "no direction has a single pair" in errors
-    assert "okx_futures" in errors
-    assert "okx_spot" in errors
+    assert all(name in errors for name in absent)
     assert not (discover.output / METADATA).exists()
 
 
@@ -187,7 +224,7 @@ def test_much_smaller_result_is_refused_unless_forced(discover, listings):
     code, _, errors = discover(listings(["A", "B", "C"]))
 
     assert code == EXIT_TEMPORARY
-    assert "found 6 pairs" in errors
+    assert "found 36 pairs" in errors
     assert read_metadata(discover.output).generation == 1
     assert discover(listings(["A", "B", "C"]), "--force")[0] == 0
     assert read_metadata(discover.output).generation == 2
@@ -222,6 +259,15 @@ def test_second_discovery_in_one_folder_is_refused(discover, listings):
     assert "already running" in errors
 
 
+def test_authority_of_the_simulator_that_is_absent_is_told(make_config, tmp_path, capsys):
+    config = make_config({"sim.ca_file": str(tmp_path / "ca.pem")})
+
+    code = main([f"--config={config}", f"--output={tmp_path / 'universe'}", "--sim"])
+
+    assert code == EXIT_TEMPORARY
+    assert "ca.pem: No such file" in capsys.readouterr().err
+
+
 def test_wrong_command_line_and_wrong_configuration_have_their_own_codes(discover, tmp_path):
     with pytest.raises(SystemExit) as stop:
         discover(tmp_path, "--nonsense")
@@ -249,15 +295,35 @@ def test_recorded_listings_give_the_known_universe(discover, tmp_path):
 
     assert code == 0
     assert summary["per_direction_counts"] == {
+        "binance_spot_bybit_futures": 274,
         "binance_spot_okx_futures": 135,
+        "binance_spot_mexc_futures": 308,
+        "bybit_spot_binance_futures": 235,
+        "bybit_spot_okx_futures": 160,
+        "bybit_spot_mexc_futures": 301,
         "okx_spot_binance_futures": 213,
+        "okx_spot_bybit_futures": 233,
+        "okx_spot_mexc_futures": 240,
+        "mexc_spot_binance_futures": 455,
+        "mexc_spot_bybit_futures": 527,
+        "mexc_spot_okx_futures": 223,
     }
     excluded = summary["excluded"]
     assert excluded["okx_futures"] == {"kind_inverse": 15, "kind_pre_market": 1, "other_quote": 3}
     assert excluded["binance_futures"]["kind_dated"] == 8
+    assert excluded["mexc_futures"] == {
+        "kind_inverse": 10, "kind_not_crypto": 1, "other_quote": 62,
+    }  # fmt: skip
     legs = {name: leg[1:] for name, *leg in load_universe(discover.output).legs(1)}
     assert legs["1000PEPEUSDT"] == [1000.0, 1000.0]
     assert legs["1MBABYDOGEUSDT"] == [1_000_000.0, 1_000_000.0]
     assert legs["1INCHUSDT"] == [1.0, 1.0]
     swaps = {name: leg[1:] for name, *leg in load_universe(discover.output).legs(5)}
     assert swaps["PEPE-USDT-SWAP"] == [1.0, 10_000_000.0]
+    perpetuals = {name: leg[1:] for name, *leg in load_universe(discover.output).legs(3)}
+    assert perpetuals["SHIB1000USDT"] == [1000.0, 1000.0]
+    ids = ids_in(discover.output)
+    contracts = {name: leg for name, *leg in load_universe(discover.output).legs(7)}
+    assert contracts["PEPE_USDT"] == [ids["PEPE-USDT"], 1.0, 10_000_000.0]
+    assert contracts["FILECOIN_USDT"][0] == ids["FIL-USDT"]
+    assert contracts["TRUMPOFFICIAL_USDT"][0] == ids["TRUMP-USDT"]

@@ -95,6 +95,34 @@ def test_pages_are_followed_to_the_last():
     assert len(requests) == 3
 
 
+def test_cursor_that_comes_encoded_is_not_encoded_again():
+    class Cursor(Pages):
+        def next_page(self, body):
+            if body == b"last":
+                return None
+            return RestRequest(
+                path=URL_PATH, query=(("limit", "1000"),), encoded_query="cursor=a%3DB%26c%3D%2Bd"
+            )
+
+    def answer(request):
+        return ok(b"last" if "cursor=a" in request.raw_path else b"first")
+
+    bodies, _, requests = fetched(answer, Cursor(2))
+
+    assert bodies == [b"first", b"last"]
+    assert requests[1].raw_path == f"{URL_PATH}?limit=1000&cursor=a%3DB%26c%3D%2Bd"
+
+
+def test_query_of_other_letters_is_encoded_once():
+    class Letters(Pages):
+        def next_page(self, body):
+            return None if body == b"b" else RestRequest(path=URL_PATH, query=(("q", "币 &%"),))
+
+    _, _, requests = fetched([ok(b"a"), ok(b"b")], Letters(2))
+
+    assert requests[1].query == {"q": "币 &%"}
+
+
 def test_listing_without_an_end_is_refused():
     with pytest.raises(DiscoveryError, match="more than 50 pages"):
         fetched(lambda _: ok(b"0"), Pages(None))

@@ -194,10 +194,13 @@ def test_stream_names_are_lower_case():
     [
         (b'{"result":null,"id":1}', Ack("1")),
         (b'{"result":["a@bookTicker"],"id":"x"}', Ack("x")),
-        (b'{"code":2,"msg":"Invalid request","id":1}', Refused((), "2: Invalid request", "1")),
+        (
+            b'{"code":2,"msg":"Invalid request","id":1}',
+            Refused((), "2: Invalid request", "1", is_whole_request=True),
+        ),
         (
             b'{"error":{"code":4,"msg":"Too many subscriptions"},"id":6}',
-            Refused((), "4: Too many subscriptions", "6"),
+            Refused((), "4: Too many subscriptions", "6", is_whole_request=True),
         ),
         (b'{"e":"serverShutdown","E":1770123456789}', Notice("serverShutdown")),
         (

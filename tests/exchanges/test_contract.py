@@ -1,8 +1,11 @@
 """What every exchange file must hold; a new one is tested by being there."""
 
+from pathlib import Path
+
 import orjson
 import pytest
 
+from spreadscan.config import load_config
 from spreadscan.errors import DiscoveryError, FeedError
 from spreadscan.exchanges import adapters, source_named, sources
 from spreadscan.kernel.extract import Extractor
@@ -11,6 +14,7 @@ from spreadscan.shm.layout import NUM_SOURCES
 
 ADAPTERS = list(adapters().values())
 SOURCES = list(sources().values())
+SHIPPED = Path(__file__).parents[2] / "config" / "config.toml"
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
@@ -28,7 +32,10 @@ def test_every_exchange_has_both_markets(adapter):
 
 
 def test_source_ids_are_the_ones_of_the_design():
-    fixed = {"binance_spot": 0, "binance_futures": 1, "okx_spot": 4, "okx_futures": 5}
+    fixed = {
+        "binance_spot": 0, "binance_futures": 1, "bybit_spot": 2, "bybit_futures": 3,
+        "okx_spot": 4, "okx_futures": 5, "mexc_spot": 6, "mexc_futures": 7,
+    }  # fmt: skip
 
     assert {name: source_named(name).source_id for name in fixed} == fixed
     assert all(0 <= source.source_id < NUM_SOURCES for source in SOURCES)
@@ -38,11 +45,12 @@ def test_plan_compiles_in_the_kernel(source):
     Extractor(source.spec.plan, [("ANY", 0, 1.0, 1.0)])
 
 
-@pytest.mark.parametrize("request_id", [0, 1, 999_999])
+@pytest.mark.parametrize("request_id", [1, 999_999])
 def test_subscription_is_one_json_object_that_names_every_symbol_and_the_request(
     source, request_id
 ):
-    topics = [source.spec.topic(symbol) for symbol in ("AAAUSDT", "BBBUSDT")]
+    symbols = ("AAAUSDT", "BBBUSDT")[: source.spec.limits.topics_per_message]
+    topics = [source.spec.topic(symbol) for symbol in symbols]
 
     texts = [
         source.adapter.subscribe(topics, request_id),
@@ -51,8 +59,11 @@ def test_subscription_is_one_json_object_that_names_every_symbol_and_the_request
 
     assert texts[0] != texts[1]
     for text in texts:
-        assert str(orjson.loads(text)["id"]) == str(request_id)
-        assert all(name in text.upper() for name in ("AAAUSDT", "BBBUSDT"))
+        tree = orjson.loads(text)
+        ids = [str(tree[key]) for key in ("id", "req_id") if key in tree]
+        # Whoever takes one topic a message can do without.
+        assert ids == [str(request_id)] or (not ids and len(symbols) == 1)
+        assert all(name in text.upper() for name in symbols)
 
 
 def test_topic_of_a_symbol_outside_ascii_survives_the_request(source):
@@ -79,3 +90,21 @@ def test_heartbeat_comes_well_before_the_exchange_gives_up(source):
     heartbeat = source.spec.heartbeat
 
     assert heartbeat is None or 0 < heartbeat.interval_s < 30
+
+
+def test_only_the_last_page_of_a_listing_has_none_behind_it(source):
+    for body in (b"{}", b"[]", b"<html>"):
+        try:
+            following = source.spec.next_page(body)
+        except DiscoveryError:
+            continue
+        assert following is None
+
+
+def test_configured_limits_are_not_beyond_the_exchanges_own(source):
+    config = load_config(SHIPPED)
+    wanted, limits = config.market(source), source.spec.limits
+
+    for key in ("topics_per_connection", "topics_per_message", "messages_per_s"):
+        limit = getattr(limits, key)
+        assert limit is None or getattr(wanted, key) <= limit

@@ -208,6 +208,7 @@ def test_refused_symbol_is_taken_from_the_text_of_the_error(frame, symbol):
 
     assert isinstance(control, Refused)
     assert control.symbols == (symbol,)
+    assert not control.is_whole_request
 
 
 def test_refusal_of_a_whole_request_names_no_symbol():
@@ -215,4 +216,9 @@ def test_refusal_of_a_whole_request_names_no_symbol():
 
     control = SPOT.adapter.classify(frame)
 
-    assert control == Refused((), '60012: Invalid request: {"op"}', "4")
+    assert control == Refused((), '60012: Invalid request: {"op"}', "4", is_whole_request=True)
+
+
+def test_restart_of_sequence_ids_is_told_by_the_time():
+    assert SPOT.spec.is_restart_told_by_time
+    assert FUTURES.spec.is_restart_told_by_time

@@ -14,6 +14,7 @@ from spreadscan.feed.connection import Connection, Shared
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.listener import FeedSink
 from spreadscan.runtime.clock import SystemClock
+from spreadscan.runtime.trust import trust_of
 from spreadscan.shm.health import HealthReader, HealthWriter
 from spreadscan.shm.layout import FeedCounter, RegionKind
 from spreadscan.shm.regions import attach_regions, create_regions
@@ -111,6 +112,7 @@ def test_server_that_ends_a_connection_as_it_begins_is_tried_again(config, regio
             feed=config.feed,
             sink=sink,
             health=health,
+            trust=trust_of(config),
             clock=SystemClock(),
             log=logging.getLogger("test"),
         )

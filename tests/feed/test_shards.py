@@ -1,5 +1,6 @@
 """Every symbol is on exactly one connection, and no connection holds too many."""
 
+import json
 import random
 
 from hypothesis import given
@@ -34,6 +35,30 @@ def test_plan_does_not_depend_on_the_order_of_the_legs(ids, limit, seed):
     assert plan_shards(shuffled, limit) == plan_shards(legs, limit)
 
 
+@given(st.sets(st.integers(0, 1023), max_size=400), st.integers(1, 300), st.integers(40, 21_000))
+def test_no_shard_holds_more_bytes_of_topics_than_the_limit(ids, limit, limit_bytes):
+    legs = legs_of(ids)
+
+    shards = plan_shards(legs, limit, "orderbook.1.{}".format, limit_bytes)
+
+    assert sorted(leg for shard in shards for leg in shard) == sorted(legs)
+    for shard in shards:
+        texts = [f"orderbook.1.{symbol}" for symbol, _ in shard]
+        assert len(shard) <= limit
+        assert len(json.dumps(texts, separators=(",", ":"))) - 2 <= limit_bytes
+    assert max(map(len, shards), default=0) - min(map(len, shards), default=0) <= 1
+
+
+def test_limit_of_bytes_that_all_fit_changes_nothing():
+    legs = legs_of(range(300))
+
+    assert plan_shards(legs, 300, str, 21_000) == plan_shards(legs, 300)
+
+
+def test_topic_longer_than_the_limit_has_a_connection_of_its_own():
+    assert [len(shard) for shard in plan_shards(legs_of(range(4)), 100, str, 5)] == [1, 1, 1, 1]
+
+
 def test_liquid_symbols_are_dealt_to_different_connections():
     shards = plan_shards(legs_of(range(9)), 3)
 
@@ -51,3 +76,15 @@ def test_batches_keep_order_and_size(items, size):
     assert [item for batch in found for item in batch] == items
     assert all(len(batch) == size for batch in found[:-1])
     assert all(0 < len(batch) <= size for batch in found)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1), st.integers(1, 30), st.integers(60, 200))
+def test_batches_that_do_not_fit_are_halved_until_they_do(items, size, most):
+    found = list(batches(items, size, lambda batch: sum(batch) <= most))
+
+    assert [item for batch in found for item in batch] == items
+    assert all(len(batch) <= size and sum(batch) <= most for batch in found)
+
+
+def test_single_item_that_does_not_fit_is_a_batch_of_its_own():
+    assert list(batches([1, 99, 2], 3, lambda batch: sum(batch) < 10)) == [[1], [99], [2]]

@@ -235,7 +235,11 @@ def test_closing_summary_has_exactly_the_agreed_shape(board, regions):
     summary = closing_summary(board.read(0))
 
     nothing = {"live": 0, "expected": 0, "messages": 0}
-    names = ("binance_spot", "binance_futures", "okx_spot", "okx_futures")
+    names = [
+        f"{exchange}_{market}"
+        for exchange in ("binance", "bybit", "okx", "mexc")
+        for market in ("spot", "futures")
+    ]
     latency = summary.pop("latency_ns")
     assert summary == {
         "sources": dict.fromkeys(names, nothing),

@@ -6,7 +6,11 @@ from spreadscan.config import load_config
 from spreadscan.ops.pipeline import SIMULATOR, pipeline
 
 SCRIPTS = Path("/venv/bin")
-FEEDS = ["feed-binance-spot", "feed-binance-futures", "feed-okx-spot", "feed-okx-futures"]
+FEEDS = [
+    f"feed-{exchange}-{market}"
+    for exchange in ("binance", "bybit", "okx", "mexc")
+    for market in ("spot", "futures")
+]
 
 
 def names(parts):

@@ -1,0 +1,46 @@
+"""Whose certificates a client of ours believes.
+
+The system's authorities; beside them, for a simulated pipeline, the throw-away one of the
+simulator. Names and dates are always checked, and nothing older than TLS 1.2 is spoken.
+"""
+
+import ssl
+from pathlib import Path
+
+from spreadscan.config import Config
+
+__all__ = ["Trust", "trust_of"]
+
+
+class Trust:
+    """Makes the contexts of outgoing TLS connections.
+
+    Args:
+        ca_file: a further authority's certificate; None for the system's alone.
+    """
+
+    def __init__(self, ca_file: Path | None) -> None:
+        self._ca_file = ca_file
+        self._system = ssl.create_default_context()
+        self._system.minimum_version = ssl.TLSVersion.TLSv1_2
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for the next connection.
+
+        With a file it is made anew each time: the simulator replaces its authority at every start.
+
+        Raises:
+            OSError: the file cannot be read, or holds no certificate (ssl.SSLError).
+        """
+        if self._ca_file is None:
+            return self._system
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_verify_locations(self._ca_file)
+        return context
+
+
+def trust_of(config: Config) -> Trust:
+    """Return what a configuration trusts; the simulator's authority only where it is simulated."""
+    is_extended = config.is_sim and config.sim.ca_file is not None
+    return Trust(config.path(str(config.sim.ca_file)) if is_extended else None)
