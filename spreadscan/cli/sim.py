@@ -1,24 +1,28 @@
 """``spreadscan sim``: the simulated exchanges on loopback."""
 
-import re
+import contextlib
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
-from spreadscan.config import load_config
+from spreadscan.cli.duration import parse_duration_s
+from spreadscan.config import Config, load_config
 from spreadscan.errors import EXIT_USAGE, SpreadscanError
+from spreadscan.sim.faults import Scenario, load_scenario
 from spreadscan.sim.market import MarketSettings
-from spreadscan.sim.process import simulate
+from spreadscan.sim.process import Tls, simulate
 from spreadscan.sim.replay import ReplaySettings
-from spreadscan.sim.simulation import SimulationSettings
+from spreadscan.sim.simulation import SimulationSettings, listed_symbols
+from spreadscan.sim.tls import TlsFault, server_context
 from spreadscan.sim.universe import MAX_COINS
 from spreadscan.sim.venues import venues
 
 __all__ = ["sim"]
 
-_UNITS_S = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+CA_FILE_NAME = "ca.pem"
 
 
 def sim(  # noqa: PLR0913 - one parameter is one option of the command line
@@ -43,6 +47,18 @@ def sim(  # noqa: PLR0913 - one parameter is one option of the command line
     loop: Annotated[
         bool, typer.Option("--loop", help="Begin a replay again at its end, on new connections.")
     ] = False,
+    scenario: Annotated[
+        Path | None, typer.Option(help="A TOML file of [[fault]] tables to play.")
+    ] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve https and wss; implied by https in [sim].")
+    ] = False,
+    tls_dir: Annotated[
+        Path | None, typer.Option(help="Where ca.pem goes; a temporary folder without it.")
+    ] = None,
+    tls_fault: Annotated[
+        TlsFault | None, typer.Option(help="Show a certificate that clients must refuse.")
+    ] = None,
     for_: Annotated[str | None, typer.Option("--for", help="Stop by itself: 30s, 5m, 1h.")] = None,
     is_json: Annotated[
         bool, typer.Option("--json", help="Print a report of the clients' manners at the end.")
@@ -54,21 +70,27 @@ def sim(  # noqa: PLR0913 - one parameter is one option of the command line
         # With --json nothing but the report goes to standard output.
         typer.echo(line, err=is_json)
 
-    try:
-        tree = load_config(config, is_sim=True)
-        settings = SimulationSettings(
-            rest_base=tree.sim.rest_base,
-            ws_base=tree.sim.ws_base,
-            exchanges=tuple(name for name in venues() if name in tree.exchanges),
-            symbols=universe_size,
-            market=MarketSettings(seed=seed, rate_hz=rate),
-            recordings=tuple(_recording(text) for text in replay or ()),
-            replay=ReplaySettings(speed=_speed(speed), is_looping=loop),
-        )
-        report = simulate(settings, for_s=None if for_ is None else _seconds(for_), say=say)
-    except SpreadscanError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(error.exit_code) from None
+    for_s = None if for_ is None else _seconds(for_)
+    with contextlib.ExitStack() as stack:
+        try:
+            tree = load_config(config, is_sim=True)
+            exchanges = tuple(name for name in venues() if name in tree.exchanges)
+            settings = SimulationSettings(
+                rest_base=tree.sim.rest_base,
+                ws_base=tree.sim.ws_base,
+                exchanges=exchanges,
+                symbols=universe_size,
+                market=MarketSettings(seed=seed, rate_hz=rate),
+                recordings=tuple(_recording(text) for text in replay or ()),
+                replay=ReplaySettings(speed=_speed(speed), is_looping=loop),
+                scenario=_scenario(scenario, exchanges, universe_size),
+            )
+            is_tls = tls or tls_fault is not None or tree.sim.rest_base.startswith("https:")
+            served = _tls(_ca_file(tree, tls_dir, stack), tls_fault) if is_tls else None
+            report = simulate(settings, for_s=for_s, say=say, tls=served)
+        except SpreadscanError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(error.exit_code) from None
     if is_json:
         typer.echo(orjson.dumps(report).decode())
     else:
@@ -98,10 +120,30 @@ def _speed(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
-    if found is None:
-        raise _refused(f"--for {text}: expected a duration such as 30s, 5m or 1h")
-    return float(found[1]) * _UNITS_S[found[2] or ""]
+    try:
+        return parse_duration_s(text)
+    except typer.BadParameter as error:
+        raise _refused(f"--for {text}: {error}") from None
+
+
+def _scenario(file: Path | None, exchanges: tuple[str, ...], symbols: int) -> Scenario:
+    if file is None:
+        return Scenario()
+    return load_scenario(file, listed_symbols(exchanges, symbols))
+
+
+def _ca_file(tree: Config, folder: Path | None, stack: contextlib.ExitStack) -> Path:
+    """Return where the authority's certificate goes; a temporary folder ends with the process."""
+    if folder is not None:
+        return folder / CA_FILE_NAME
+    if tree.sim.ca_file is not None:
+        return tree.path(tree.sim.ca_file)
+    temporary = tempfile.TemporaryDirectory(prefix="spreadscan-sim-")
+    return Path(stack.enter_context(temporary)) / CA_FILE_NAME
+
+
+def _tls(ca_file: Path, fault: TlsFault | None) -> Tls:
+    return Tls(server_context(ca_file, fault), ca_file)
 
 
 def _refused(text: str) -> typer.Exit:

@@ -1,38 +1,83 @@
 """Who listens to what, and the fan-out: a quote is encoded once per frame form, then broadcast.
 
-One asyncio loop owns a hub; nothing here is thread-safe and nothing blocks. A client that does not
-read is cut off by ``Server`` before its buffer grows without bound.
+Frames of one turn of the loop leave a connection in one write. One asyncio loop owns a hub; nothing
+here is thread-safe and nothing blocks. A client that does not read is cut off by ``Servers`` before
+its buffer grows without bound.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
 
-from websockets.asyncio.server import ServerConnection, broadcast
+import numpy as np
+from websockets.asyncio.server import ServerConnection
+from websockets.protocol import State
 
+from spreadscan.sim.faults import Disturbance
 from spreadscan.sim.manners import Ledger
-from spreadscan.sim.market import Market
-from spreadscan.sim.venues import Session, Venue
+from spreadscan.sim.market import Market, Quote
+from spreadscan.sim.venues import Frame, Moment, Session, Venue
 
-__all__ = ["Frame", "Hub", "Link"]
+__all__ = ["Hub", "Link", "framed"]
 
-Frame = str | bytes
-"""Text is sent as a text frame, bytes as a binary one."""
+# RFC 6455 section 5.2: final fragment, opcode text or binary; a server does not mask.
+TEXT, BINARY = 0x81, 0x82
+SHORT_BYTES, MEDIUM_BYTES = 125, 0xFFFF
+
+
+def framed(frame: Frame) -> bytes:
+    """Return a frame as it stands on the wire."""
+    payload, opcode = (frame.encode(), TEXT) if isinstance(frame, str) else (frame, BINARY)
+    size = len(payload)
+    if size <= SHORT_BYTES:
+        return bytes((opcode, size)) + payload
+    if size <= MEDIUM_BYTES:
+        return bytes((opcode, 126, size >> 8, size & 0xFF)) + payload
+    return bytes((opcode, 127)) + size.to_bytes(8) + payload
 
 
 class Link:
     """One client connection with its conversation and the rows it listens to."""
 
-    __slots__ = ("ledger", "rows", "session", "socket")
+    __slots__ = ("ledger", "opened_s", "out", "rows", "session", "socket", "source")
 
-    def __init__(self, socket: ServerConnection, session: Session, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        socket: ServerConnection,
+        source: str,
+        session: Session,
+        ledger: Ledger,
+        opened_s: float,
+    ) -> None:
         self.socket = socket
+        self.source = source
         self.session = session
         self.ledger = ledger
+        self.opened_s = opened_s
         self.rows: set[int] = set()
+        self.out = bytearray()
+        """Frames of this turn."""
 
     def buffered_bytes(self) -> int:
         """Return what the client has not taken yet."""
-        return self.socket.transport.get_write_buffer_size()
+        return self.socket.transport.get_write_buffer_size() + len(self.out)
+
+    def flush(self) -> None:
+        """Hand this turn's frames to the connection, unless it is closing."""
+        if self.out and self.socket.state is State.OPEN:
+            self.socket.transport.write(bytes(self.out))
+        self.out.clear()
+
+
+class _Late(NamedTuple):
+    """A delayed frame; in order of time, then of sending."""
+
+    due_s: float
+    number: int
+    row: int
+    form: str
+    frame: Frame
 
 
 class Hub:
@@ -41,17 +86,32 @@ class Hub:
     Args:
         venues: every source; their listings, one after the other, are the rows.
         market: what the rows show.
+        disturbance: what faults do to quotes.
+        wall_ms: the clock of the exchanges.
     """
 
-    def __init__(self, venues: Sequence[Venue], market: Market) -> None:
+    def __init__(
+        self,
+        venues: Sequence[Venue],
+        market: Market,
+        disturbance: Disturbance,
+        wall_ms: Callable[[], int],
+    ) -> None:
         self._market = market
+        self._disturbance = disturbance
+        self._wall_ms = wall_ms
         self._venues = [venue for venue in venues for _ in venue.listings]
         self._listings = [listing for venue in venues for listing in venue.listings]
         self._listeners: list[dict[str, set[Link]]] = [{} for _ in self._listings]
-        self._sent_s = [0.0] * len(self._listings)
+        quiet_s = [venue.resend_quiet_s or np.inf for venue in self._venues]
+        self._quiet_s = np.array(quiet_s, dtype=np.float64)
+        self._sent_s = np.zeros(len(self._listings))
         self._recorded: dict[int, Frame] = {}
         self._recorded_rows: set[int] = set()
         self._arrival = asyncio.Event()
+        self._dirty: list[Link] = []
+        self._late: list[_Late] = []
+        self._late_count = 0
 
     def listen(self, link: Link, row: int) -> None:
         """Send the row's quotes to this client from now on."""
@@ -63,7 +123,11 @@ class Hub:
     def unlisten(self, link: Link, row: int) -> None:
         """Stop sending the row's quotes to this client."""
         link.rows.discard(row)
-        self._listeners[row].get(link.session.form, set()).discard(link)
+        forms = self._listeners[row]
+        for form, links in tuple(forms.items()):
+            links.discard(link)
+            if not links:
+                del forms[form]
 
     def drop(self, link: Link) -> None:
         """Forget a client."""
@@ -81,19 +145,18 @@ class Hub:
 
     def publish(self, rows: Iterable[int], now_s: float) -> None:
         """Send the present quote of each row to its listeners."""
-        for row in rows:
-            for form, links in self._listeners[row].items():
-                if links:
-                    self._send(links, self._encoded(row, form), row, now_s)
+        heard = [row for row in rows if self._listeners[row]]
+        self._send_quotes(heard, now_s, Moment(self._wall_ms()))
 
     def snapshot(self, link: Link, row: int, now_s: float) -> None:
         """Send one client the present quote; a recorded row that has not begun has none."""
+        form = link.session.form
         if row in self._recorded_rows:
             frame = self._recorded.get(row)
         else:
-            frame = self._encoded(row, link.session.form)
+            frame = self._encoded(self._market.quote(row), form, Moment(self._wall_ms()))
         if frame is not None:
-            self._send({link}, frame, row, now_s)
+            self._deliver((link,), row, form, frame, now_s)
 
     def speak_for(self, rows: Iterable[int]) -> None:
         """Let recordings quote these rows; the price process falls silent on them."""
@@ -104,24 +167,79 @@ class Hub:
         """Send a recorded frame as it is to every listener of the row."""
         self._recorded[row] = frame
         self._market.follow(row, quoted_mid)
-        for links in self._listeners[row].values():
-            if links:
-                self._send(links, frame, row, now_s)
+        for form, links in self._listeners[row].items():
+            self._deliver(links, row, form, frame, now_s)
 
     def resend_quiet(self, now_s: float) -> None:
         """Repeat rows that were silent for as long as their venue allows."""
-        for row, venue in enumerate(self._venues):
-            if venue.resend_quiet_s is None or now_s - self._sent_s[row] < venue.resend_quiet_s:
-                continue
+        # A hair less: times that are added up miss a round number by a rounding.
+        quiet = np.flatnonzero(now_s - self._sent_s >= self._quiet_s - 1e-6).tolist()
+        heard = [row for row in quiet if self._listeners[row]]
+        recorded = [row for row in heard if row in self._recorded_rows]
+        for row in recorded:
             for link in self.listeners((row,)):
                 self.snapshot(link, row, now_s)
+        own = [row for row in heard if row not in self._recorded_rows]
+        self._send_quotes(own, now_s, Moment(self._wall_ms(), is_repeat=True))
 
-    def _encoded(self, row: int, form: str) -> str:
-        return self._venues[row].encode(self._listings[row], self._market.quote(row), form)
+    def release(self, now_s: float) -> None:
+        """Send the delayed frames whose time has come."""
+        while self._late and self._late[0].due_s <= now_s:
+            late = heapq.heappop(self._late)
+            links = self._listeners[late.row].get(late.form, ())
+            self._put(links, late.row, framed(late.frame), now_s)
 
-    def _send(self, links: set[Link], frame: Frame, row: int, now_s: float) -> None:
-        broadcast([link.socket for link in links], frame)
+    def send(self, link: Link, frame: Frame) -> None:
+        """Send one client an answer, in order with its quotes."""
+        self._write(link, framed(frame))
+
+    def flush(self) -> None:
+        """Write what this turn has collected."""
+        dirty, self._dirty = self._dirty, []
+        for link in dirty:
+            link.flush()
+
+    def _send_quotes(self, rows: Sequence[int], now_s: float, moment: Moment) -> None:
+        for quote in self._market.quotes(rows) if rows else ():
+            for form, links in self._listeners[quote.row].items():
+                is_delta = quote.row in self._disturbance.delta_rows and not moment.is_repeat
+                frame = self._encoded(
+                    quote, form, moment._replace(is_delta=True) if is_delta else moment
+                )
+                self._deliver(links, quote.row, form, frame, now_s)
+
+    def _encoded(self, quote: Quote, form: str, moment: Moment) -> Frame:
+        row = quote.row
+        if skew_ms := self._disturbance.skew_ms[row]:
+            quote = quote._replace(exchange_ms=quote.exchange_ms + skew_ms)
+            moment = moment._replace(sent_ms=moment.sent_ms + skew_ms)
+        return self._venues[row].encode(self._listings[row], quote, form, moment)
+
+    def _deliver(
+        self, links: Collection[Link], row: int, form: str, frame: Frame, now_s: float
+    ) -> None:
+        if not self._disturbance.touches(row):
+            self._put(links, row, framed(frame), now_s)
+            return
+        for delay_s, each in self._disturbance.outgoing(row, form, frame):
+            if delay_s > 0:
+                self._late_count += 1
+                late = _Late(now_s + delay_s, self._late_count, row, form, each)
+                heapq.heappush(self._late, late)
+                self._sent_s[row] = now_s
+            else:
+                self._put(links, row, framed(each), now_s)
+
+    def _put(self, links: Collection[Link], row: int, wire: bytes, now_s: float) -> None:
         self._sent_s[row] = now_s
         for link in links:
             link.session.last_push_s = now_s
             link.ledger.frames_sent += 1
+            self._write(link, wire)
+
+    def _write(self, link: Link, wire: bytes) -> None:
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self.flush)
+        if not link.out:
+            self._dirty.append(link)
+        link.out += wire

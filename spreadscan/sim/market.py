@@ -37,7 +37,7 @@ class MarketSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Standard deviation of the common factor over one second."""
     coin_bps: float = 0.8
     """Standard deviation of each coin's own noise over one second."""
-    dislocations_per_s: float = 1.0
+    dislocations_per_s: float = 2.0
     """Over all rows together."""
     dislocation_bps: tuple[float, float] = (60.0, 150.0)
     dislocation_s: tuple[float, float] = (1.0, 20.0)
@@ -158,6 +158,23 @@ class Market:
             int(self._exchange_ms[row]),
             int(self._update_id[row]),
         )
+
+    def quotes(self, rows: Sequence[int]) -> list[Quote]:
+        """Return what the sources of many rows show now."""
+        columns = (
+            self._bid_ticks,
+            self._bid_lots,
+            self._ask_ticks,
+            self._ask_lots,
+            self._exchange_ms,
+            self._update_id,
+        )
+        index = np.asarray(rows, dtype=np.int64)
+        return list(map(Quote, rows, *(column[index].tolist() for column in columns)))
+
+    def renumber(self, rows: Iterable[int]) -> None:
+        """Let the update ids of these rows begin anew at 1, as after an exchange's restart."""
+        self._update_id[list(rows)] = 1
 
     def dislocations(self) -> list[Dislocation]:
         """Return those under way, in order of row."""

@@ -1,13 +1,15 @@
 """The sockets of the simulated exchanges: REST by aiohttp, WebSocket by websockets.
 
 Source S is at ``<base>/<S>`` on both. What a client is told is the venue's business; here is only
-reading, writing, time passing and the end of connections.
+reading, writing, time passing, doors that are shut, and the end of connections.
 """
 
 import asyncio
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import math
+import ssl
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -18,8 +20,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from spreadscan.errors import PortInUse, SpreadscanError
+from spreadscan.sim.directory import Directory
+from spreadscan.sim.gate import Refusal, SimConnection, ledgers_of, shut
 from spreadscan.sim.hub import Hub, Link
-from spreadscan.sim.manners import Ledger
 from spreadscan.sim.venues import (
     Action,
     Client,
@@ -34,11 +37,11 @@ from spreadscan.sim.venues import (
 
 __all__ = ["Servers", "SimClock"]
 
-TICK_S = 0.25
 # Some seconds of the full universe; whoever is further behind will not catch up.
 MAX_BUFFERED_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 1024 * 1024
 CLOSE_TIMEOUT_S = 1.0
+LIFETIME_CODE, LIFETIME_REASON = 1001, "maximum lifetime reached"
 
 BoundT = TypeVar("BoundT")
 
@@ -56,23 +59,31 @@ class Servers:
     Args:
         venues: the sources to serve.
         hub: where their quotes come from.
+        directory: which symbols they serve.
         clock: for limits, heartbeats and server time.
     """
 
-    def __init__(self, venues: Sequence[Venue], hub: Hub, clock: SimClock) -> None:
-        self.ledgers = {venue.source: Ledger(venue.limits) for venue in venues}
+    def __init__(
+        self, venues: Sequence[Venue], hub: Hub, directory: Directory, clock: SimClock
+    ) -> None:
+        self.ledgers = ledgers_of(venues, clock.monotonic_s())
         self._venues = {venue.source: venue for venue in venues}
-        self._directories = _directories(venues)
+        self._directory = directory
         self._hub = hub
         self._clock = clock
+        self._refusals: Mapping[str, Refusal] = {}
+        self._announced: set[Link] = set()
+        self._skew_ms: Callable[[str], int] = lambda _source: 0
         self._links: set[Link] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._runner: web.AppRunner | None = None
         self._server: Server | None = None
 
-    async def listen(self, rest_base: str, ws_base: str) -> tuple[str, str]:
-        """Bind both addresses and return them with their real ports.
+    async def listen(
+        self, rest_base: str, ws_base: str, tls: ssl.SSLContext | None = None
+    ) -> tuple[str, str]:
+        """Bind both addresses and return them with their real ports and schemes.
 
         Raises:
             PortInUse: another process listens there.
@@ -83,7 +94,7 @@ class Servers:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         rest = urlsplit(rest_base)
-        site = web.TCPSite(self._runner, rest.hostname, rest.port)
+        site = web.TCPSite(self._runner, rest.hostname, rest.port, ssl_context=tls)
         await _bound(rest_base, site.start())
         rest_port = self._runner.addresses[0][1]
 
@@ -97,7 +108,9 @@ class Servers:
                 self._converse,
                 ws.hostname,
                 ws.port,
-                process_request=self._refuse_unknown,
+                process_request=self._greet,
+                create_connection=SimConnection,
+                ssl=tls,
                 compression=None,
                 ping_interval=None,  # pings belong to the venue
                 close_timeout=CLOSE_TIMEOUT_S,
@@ -106,7 +119,9 @@ class Servers:
             ),
         )
         ws_port = next(iter(self._server.sockets)).getsockname()[1]
-        return f"http://{rest.hostname}:{rest_port}", f"ws://{ws.hostname}:{ws_port}"
+        secure = "" if tls is None else "s"
+        rest_url = f"http{secure}://{rest.hostname}:{rest_port}"
+        return rest_url, f"ws{secure}://{ws.hostname}:{ws_port}"
 
     async def close(self) -> None:
         """Close every connection and both servers."""
@@ -116,21 +131,26 @@ class Servers:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def keep_time(self) -> None:
-        """Let time pass for every conversation, until cancelled."""
-        while True:
-            self.tick()
-            await asyncio.sleep(TICK_S)
+    def tick(self, lifetime_s: Callable[[str], float] = lambda _source: math.inf) -> None:
+        """Send what is due by time alone, and cut off whoever does not read or is too old.
 
-    def tick(self) -> None:
-        """Send what is due by time alone, and cut off whoever does not read."""
+        Args:
+            lifetime_s: of a source's connections, by the scenario.
+        """
         now_s = self._clock.monotonic_s()
+        self._hub.release(now_s)
         self._hub.resend_quiet(now_s)
+        life_s = {
+            source: min(lifetime_s(source), venue.limits.lifetime_s or math.inf)
+            for source, venue in self._venues.items()
+        }
         for link in tuple(self._links):
             if link.buffered_bytes() > MAX_BUFFERED_BYTES:
                 # A close frame would only stand in the same queue.
                 link.ledger.slow_readers += 1
                 link.socket.transport.abort()
+            elif now_s - link.opened_s >= life_s[link.source]:
+                self.close_links({link}, LIFETIME_CODE, LIFETIME_REASON)
             elif actions := link.session.tick(now_s):
                 self._start(self._perform(link, actions))
 
@@ -138,7 +158,46 @@ class Servers:
         """End some connections without waiting for them; they hear nothing more at once."""
         for link in links:
             self._hub.drop(link)
+            self._links.discard(link)
             self._start(self._perform(link, [Close(code, reason)]))
+
+    def close_sources(self, sources: Collection[str], code: int, reason: str) -> None:
+        """End every connection of some sources with a close frame."""
+        self.close_links(self._links_of(sources), code, reason)
+
+    def abort(self, sources: Collection[str]) -> None:
+        """End every connection of some sources without a word."""
+        for link in self._links_of(sources):
+            link.socket.transport.abort()
+
+    def announce_shutdown(self, sources: Collection[str], now_ms: int) -> None:
+        """Tell the clients of some sources that their connection will be closed."""
+        for link in self._links_of(sources):
+            self._announced.add(link)
+            if actions := link.session.farewell(now_ms):
+                self._start(self._perform(link, actions))
+
+    def close_announced(self, sources: Collection[str], code: int) -> None:
+        """End the connections that were told; newer ones stay."""
+        leaving = {link for link in self._announced if link.source in sources}
+        self._announced -= leaving
+        self.close_links(leaving & self._links, code, "service restart")
+
+    def refuse(self, refusals: Mapping[str, Refusal]) -> None:
+        """Shut the doors of these sources, and open all others."""
+        self._refusals = refusals
+
+    def skew(self, skew_ms: Callable[[str], int]) -> None:
+        """Ask this for how far the clock of a source is ahead."""
+        self._skew_ms = skew_ms
+
+    def list_symbol(self, source: str, exchange_symbol: str, *, is_listed: bool) -> None:
+        """Serve a symbol or refuse it from now on; who has it keeps it."""
+        change = self._directory.add if is_listed else self._directory.remove
+        change(source, exchange_symbol)
+
+    def _links_of(self, sources: Collection[str]) -> set[Link]:
+        return {link for link in self._links if link.source in sources}
 
     def _start(self, job: Awaitable[None]) -> None:
         task = asyncio.ensure_future(job)
@@ -149,38 +208,67 @@ class Servers:
         venue = self._venues.get(request.match_info["source"])
         if venue is None:
             return web.json_response({"error": "no such source"}, status=404)
-        self.ledgers[venue.source].rest_requests += 1
-        target = Target(request.match_info["path"], dict(request.query))
-        reply = venue.rest(target, self._clock.wall_ms())
+        now_s = self._clock.monotonic_s()
+        ledger = self.ledgers[venue.source]
+        is_admitted = ledger.admits_request(now_s)
+        headers = {}
+        if refusal := self._refusals.get(venue.source):
+            status, body = refusal.status, venue.refusal(refusal.status)
+            headers["Retry-After"] = str(refusal.told_s(now_s))
+            ledger.turned_away("rest", refusal.told_s(now_s), now_s)
+        elif not is_admitted:
+            status = venue.limits.rest_status
+            body = venue.refusal(status)
+            headers["Retry-After"] = str(math.ceil(venue.limits.rest_window_s))
+        else:
+            target = Target(request.match_info["path"], dict(request.query))
+            now_ms = self._clock.wall_ms() + self._skew_ms(venue.source)
+            status, body = venue.rest(target, now_ms)
         return web.Response(
-            status=reply.status, body=reply.body, content_type="application/json", charset="utf-8"
+            status=status,
+            body=body,
+            content_type="application/json",
+            charset="utf-8",
+            headers=headers,
         )
 
-    def _refuse_unknown(self, socket: ServerConnection, request: Request) -> Response | None:
+    def _greet(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Let a handshake in, or refuse it."""
         source, target = _located(request.path)
         venue = self._venues.get(source)
-        if venue is not None and venue.session(target, self._client(source)) is not None:
-            return None
-        return socket.respond(HTTPStatus.NOT_FOUND, "no socket is served here\n")
+        if venue is None or venue.session(target, self._client(source)) is None:
+            return socket.respond(HTTPStatus.NOT_FOUND, "no socket is served here\n")
+        now_s = self._clock.monotonic_s()
+        ledger = self.ledgers[source]
+        is_admitted = ledger.admits_connect(now_s)
+        if refusal := self._refusals.get(source):
+            ledger.turned_away("websocket", refusal.told_s(now_s), now_s)
+            return shut(refusal.status, refusal.told_s(now_s))
+        if not is_admitted:
+            return shut(venue.limits.connects_status, math.ceil(venue.limits.connects_window_s))
+        return None
 
     def _client(self, source: str) -> Client:
+        now_s = self._clock.monotonic_s()
         return Client(
             self.ledgers[source],
-            self._directories[source],
+            self._directory.served(source),
             self._connections,
-            self._clock.monotonic_s(),
+            now_s,
+            self._clock.wall_ms() / 1000 - now_s,
         )
 
     async def _converse(self, socket: ServerConnection) -> None:
+        assert isinstance(socket, SimConnection)
         assert socket.request is not None
         source, target = _located(socket.request.path)
         self._connections += 1
         session = self._venues[source].session(target, self._client(source))
-        assert session is not None  # _refuse_unknown looked already
-        ledger = self.ledgers[source]
-        link = Link(socket, session, ledger)
+        assert session is not None  # _greet looked already
+        link = Link(socket, source, session, self.ledgers[source], self._clock.monotonic_s())
         self._links.add(link)
-        ledger.opened(self._clock.monotonic_s())
+        link.ledger.opened()
+        socket.on_control = lambda: self._control(link)
         try:
             await self._perform(link, session.opened())
             async for message in socket:
@@ -189,14 +277,19 @@ class Servers:
             pass  # how a connection ends is the client's choice
         finally:
             self._links.discard(link)
+            self._announced.discard(link)
             self._hub.drop(link)
-            ledger.closed()
+            link.ledger.closed()
+
+    def _control(self, link: Link) -> None:
+        if refusal := link.session.intake.control_refusal(self._clock.monotonic_s()):
+            self._start(self._perform(link, [refusal]))
 
     async def _perform(self, link: Link, actions: list[Action]) -> None:
         for action in actions:
             match action:
                 case Send(text):
-                    await link.socket.send(text)
+                    self._hub.send(link, text)
                 case Listen(row, with_snapshot):
                     self._hub.listen(link, row)
                     if with_snapshot:
@@ -207,6 +300,7 @@ class Servers:
                     await self._ping(link, payload)
                 case Close(code, reason):
                     self._hub.drop(link)
+                    link.flush()
                     await link.socket.close(code, reason)
 
     async def _ping(self, link: Link, payload: str) -> None:
@@ -235,22 +329,3 @@ def _located(request_path: str) -> tuple[str, Target]:
     parts = urlsplit(request_path)
     source, _, path = parts.path.strip("/").partition("/")
     return source, Target(f"/{path}", dict(parse_qsl(parts.query)))
-
-
-def _directories(venues: Sequence[Venue]) -> dict[str, dict[str, int]]:
-    """Return, by source, the rows of the exchange symbols that its address serves."""
-    own: dict[str, dict[str, int]] = {}
-    first = 0
-    for venue in venues:
-        own[venue.source] = {
-            listing.exchange_symbol: first + index for index, listing in enumerate(venue.listings)
-        }
-        first += len(venue.listings)
-    shared: dict[str, dict[str, int]] = {}
-    for venue in venues:
-        merged = dict(own[venue.source])
-        for other in venues:
-            if venue.shares_address and other.name == venue.name:
-                merged.update(own[other.source])
-        shared[venue.source] = merged
-    return shared

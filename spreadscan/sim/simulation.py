@@ -1,6 +1,7 @@
 """The whole simulated world: market, venues, servers and recordings, on one asyncio loop."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,23 @@ import msgspec
 
 from spreadscan.errors import ConfigError
 from spreadscan.model import Market as MarketKind
+from spreadscan.sim.director import Director, Stage
+from spreadscan.sim.directory import Directory
+from spreadscan.sim.faults import Disturbance, Scenario
 from spreadscan.sim.hub import Hub
 from spreadscan.sim.market import Market, MarketSettings
 from spreadscan.sim.recording import Recording
 from spreadscan.sim.replay import Player, ReplaySettings
 from spreadscan.sim.server import Servers, SimClock
 from spreadscan.sim.universe import coins
-from spreadscan.sim.venues import venues
+from spreadscan.sim.venues import Venue, venues
 
-__all__ = ["Simulation", "SimulationSettings"]
+__all__ = ["Simulation", "SimulationSettings", "listed_symbols"]
 
 # After a pause of the machine the market goes on from now instead of racing through what it missed.
 MAX_STEPS_AT_ONCE = 10
+# How often time alone makes something happen: heartbeats, repeats, faults.
+TICK_S = 0.1
 
 
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +42,12 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     recordings: tuple[tuple[str, Path], ...] = ()
     """(source, file)."""
     replay: ReplaySettings = ReplaySettings()
+    scenario: Scenario = Scenario()
+
+
+def listed_symbols(exchanges: Sequence[str], symbols: int) -> list[tuple[str, str]]:
+    """Return (source, exchange symbol) of every row, in order."""
+    return _symbols_of(_venues(exchanges, symbols))
 
 
 class Simulation:
@@ -44,6 +56,8 @@ class Simulation:
     Args:
         settings: see there.
         clock: monotonic and wall time.
+        tls: serve https and wss with this; None serves in the clear.
+        say: gets one line for every fault that begins or ends and every replay that ends.
 
     Raises:
         ConfigError: a recording cannot be played.
@@ -53,17 +67,27 @@ class Simulation:
     ask ``market`` for the truth behind every frame.
     """
 
-    def __init__(self, settings: SimulationSettings, clock: SimClock) -> None:
+    def __init__(
+        self,
+        settings: SimulationSettings,
+        clock: SimClock,
+        tls: ssl.SSLContext | None = None,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
         self.settings = settings
         self._clock = clock
-        world = coins(settings.symbols)
-        self.venues = [
-            venues()[name](kind, world) for name in settings.exchanges for kind in MarketKind
-        ]
+        self._tls = tls
+        self._say = say
+        self.venues = _venues(settings.exchanges, settings.symbols)
         self.listings = [listing for venue in self.venues for listing in venue.listings]
         self.market = Market(self.listings, settings.market, clock.wall_ms())
-        self.hub = Hub(self.venues, self.market)
-        self.servers = Servers(self.venues, self.hub, clock)
+        self.disturbance = Disturbance(_symbols_of(self.venues), settings.market.seed)
+        self.hub = Hub(self.venues, self.market, self.disturbance, clock.wall_ms)
+        self.directory = Directory(self.venues)
+        self.servers = Servers(self.venues, self.hub, self.directory, clock)
+        self.servers.skew(self._skew_ms)
+        stage = Stage(self.venues, self.market, self.hub, self.servers)
+        self.director = Director(settings.scenario, self.disturbance, stage, say)
         self.players = [self._player(source, file) for source, file in settings.recordings]
         self.rest_url = settings.rest_base
         self.ws_url = settings.ws_base
@@ -75,7 +99,7 @@ class Simulation:
         Raises:
             KeyError: the source does not list it.
         """
-        return self._rows(source)[exchange_symbol]
+        return self.directory.row(source, exchange_symbol)
 
     async def listen(self) -> None:
         """Bind both servers; rest_url and ws_url hold the addresses from then on.
@@ -84,15 +108,16 @@ class Simulation:
             PortInUse: another process listens there.
         """
         self.rest_url, self.ws_url = await self.servers.listen(
-            self.settings.rest_base, self.settings.ws_base
+            self.settings.rest_base, self.settings.ws_base, self._tls
         )
+        self._started_s = self._clock.monotonic_s()
 
-    async def run(self, stop: asyncio.Event, say: Callable[[str], None]) -> None:
-        """Let the world go on until ``stop`` is set; ``say`` gets one line per ended replay."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Let the world go on until ``stop`` is set."""
         tasks = [
             asyncio.create_task(self._pump()),
-            asyncio.create_task(self.servers.keep_time()),
-            *(asyncio.create_task(p.play(self.settings.replay, say)) for p in self.players),
+            asyncio.create_task(self._keep_time()),
+            *(asyncio.create_task(p.play(self.settings.replay, self._say)) for p in self.players),
         ]
         stopped = asyncio.create_task(stop.wait())
         waiting: set[asyncio.Task[Any]] = {*tasks, stopped}
@@ -116,6 +141,12 @@ class Simulation:
         self.hub.publish(rows, self._clock.monotonic_s())
         return rows
 
+    def tick(self) -> None:
+        """Let time pass for every conversation, and play the scenario."""
+        now_s = self._clock.monotonic_s()
+        self.director.tick(now_s - self._started_s, now_s, self._clock.wall_ms())
+        self.servers.tick(self.director.lifetime_s)
+
     def report(self) -> dict[str, Any]:
         """Return what clients did, as plain values for JSON."""
         sources = {source: ledger.report() for source, ledger in self.servers.ledgers.items()}
@@ -128,6 +159,18 @@ class Simulation:
             "symbols": self.settings.symbols,
             "frames_sent": sum(row["frames_sent"] for row in sources.values()),
             "overruns": overruns,
+            "overrun_events": [
+                {
+                    "source": source,
+                    "limit": event.limit,
+                    "found": event.found,
+                    "allowed": event.allowed,
+                    "at_s": event.at_s,
+                }
+                for source, ledger in self.servers.ledgers.items()
+                for event in ledger.events
+            ],
+            "faults_begun": self.director.begun,
             "sources": sources,
             "replays": [
                 {
@@ -150,21 +193,41 @@ class Simulation:
             while next_s <= now_s:
                 self.step()
                 next_s += step_s
+            self.hub.release(now_s)
             # Even a loop that cannot keep up must let sockets be served.
             await asyncio.sleep(max(0.0, next_s - self._clock.monotonic_s()))
+
+    async def _keep_time(self) -> None:
+        while True:
+            self.tick()
+            await asyncio.sleep(TICK_S)
+
+    def _skew_ms(self, source: str) -> int:
+        return sum(
+            fault.skew_ms
+            for fault in self.disturbance.present()
+            if fault.kind == "skew" and fault.hits(source)
+        )
 
     def _player(self, source: str, file: Path) -> Player:
         venue = next((venue for venue in self.venues if venue.source == source), None)
         if venue is None:
             known = ", ".join(venue.source for venue in self.venues)
             raise ConfigError(str(file), "", f"a recording for {source!r}", f"one of {known}")
-        recording = Recording(venue, self._rows(source), file)
+        directory = {
+            listing.exchange_symbol: self.row(source, listing.exchange_symbol)
+            for listing in venue.listings
+        }
+        recording = Recording(venue, directory, file)
         return Player(recording, self.hub, self.servers, self._clock)
 
-    def _rows(self, source: str) -> dict[str, int]:
-        first = 0
-        for venue in self.venues:
-            if venue.source == source:
-                return {row.exchange_symbol: first + n for n, row in enumerate(venue.listings)}
-            first += len(venue.listings)
-        raise KeyError(source)
+
+def _venues(exchanges: Sequence[str], symbols: int) -> list[Venue]:
+    world = coins(symbols)
+    return [venues()[name](kind, world) for name in exchanges for kind in MarketKind]
+
+
+def _symbols_of(sources: Sequence[Venue]) -> list[tuple[str, str]]:
+    return [
+        (venue.source, listing.exchange_symbol) for venue in sources for listing in venue.listings
+    ]

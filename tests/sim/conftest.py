@@ -75,12 +75,12 @@ class World:
 
     def tick_after(self, seconds):
         self.clock.now_s += seconds
-        self.simulation.servers.tick()
+        self.simulation.tick()
 
 
-async def until(condition):
+async def until(condition, patience_s=PATIENCE_S):
     """Wait for a condition of the server, whose sockets live on the same loop."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    deadline = asyncio.get_running_loop().time() + patience_s
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, "the condition never came true"
         await asyncio.sleep(0.001)

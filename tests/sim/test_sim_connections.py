@@ -80,11 +80,13 @@ def test_a_well_mannered_client_leaves_a_clean_report(in_world, reader):
         assert report["sources"]["okx_spot"] | {"open_connections": 0} == {
             "connections": 1,
             "open_connections": 0,
+            "refused_connects": 0,
             "messages": 1,
             "subscribes": 1,
             "most_topics_on_a_connection": 1,
             "frames_sent": 1,
             "rest_requests": 0,
+            "refused_rest_requests": 0,
             "slow_readers": 0,
             "overruns": {},
         }

@@ -17,7 +17,7 @@ DECIMAL = re.compile(r"\d+(\.\d+)?")
 def fetch(in_world):
     """GET one path of the simulated REST server; returns (status, body)."""
 
-    def get(path):
+    def get(path, symbols=64):
         found = []
 
         def blocking(url):
@@ -31,7 +31,7 @@ def fetch(in_world):
             url = f"{world.simulation.rest_url}/{path}"
             found.append(await asyncio.to_thread(blocking, url))
 
-        in_world(body, symbols=64)
+        in_world(body, symbols=symbols, exchanges=("binance", "okx", "bybit", "mexc"))
         return found[0]
 
     return get
@@ -110,6 +110,115 @@ def test_okx_swaps_have_contract_values_and_no_base(fetch):
     assert (rows["2Z-USDT-SWAP"]["state"], rows["2Z-USDT-SWAP"]["ctVal"]) == ("preopen", "")
 
 
+LINEAR = "bybit_futures/v5/market/instruments-info?category=linear"
+
+
+def test_bybit_spot_lists_plain_coins_in_one_page_whatever_is_asked(fetch):
+    _, body = fetch("bybit_spot/v5/market/instruments-info?category=spot&limit=2")
+
+    rows = {row["symbol"]: row for row in body["result"]["list"]}
+    assert (body["retCode"], body["result"]["nextPageCursor"]) == (0, None)
+    for coin in coins(64):
+        row = rows[f"{coin.name}USDT"]
+        assert (row["baseCoin"], row["quoteCoin"], row["status"]) == (coin.name, "USDT", "Trading")
+        assert DECIMAL.fullmatch(row["priceFilter"]["tickSize"])
+        assert float(row["lotSizeFilter"]["basePrecision"]) > 0
+    assert {"USDC", "EUR", "BTC"} <= {row["quoteCoin"] for row in rows.values()}
+    assert rows["TSLAXUSDT"]["symbolType"] == "xstocks"
+
+
+def test_bybit_futures_carry_the_multiplier_before_or_behind_the_name(fetch):
+    _, body = fetch(LINEAR)
+
+    rows = {row["symbol"]: row for row in body["result"]["list"]}
+    assert rows["1000PEPEUSDT"]["baseCoin"] == "1000PEPE"
+    assert rows["SHIB1000USDT"]["baseCoin"] == "SHIB1000"
+    assert rows["BTCPERP"]["settleCoin"] == "USDC"
+    assert rows["BTCUSDT-25DEC26"]["contractType"] == "LinearFutures"
+    assert {"stock", "commodity", "forex"} <= {row["symbolType"] for row in rows.values()}
+    assert rows["OMGUSDT"]["deliveryTime"] != "0"
+    assert {row["status"] for row in rows.values()} == {"Trading"}
+
+
+@pytest.mark.parametrize(("status", "symbol"), [("PreLaunch", "EARLYUSDT"), ("Closed", "REEFUSDT")])
+def test_bybit_shows_other_statuses_only_when_asked(fetch, status, symbol):
+    _, body = fetch(f"{LINEAR}&status={status}")
+
+    assert [row["symbol"] for row in body["result"]["list"]] == [symbol]
+
+
+def test_bybit_futures_come_500_a_page_unless_more_are_asked_for(fetch):
+    _, first = fetch(LINEAR, symbols=700)
+    cursor = first["result"]["nextPageCursor"]
+    _, second = fetch(f"{LINEAR}&cursor={cursor}", symbols=700)
+    _, whole = fetch(f"{LINEAR}&limit=1000", symbols=700)
+
+    pages = [body["result"]["list"] for body in (first, second, whole)]
+    assert re.fullmatch(r"first%3D\w+%26last%3D\w+", cursor)
+    assert (len(pages[0]), second["result"]["nextPageCursor"]) == (500, "")
+    assert pages[0] + pages[1] == pages[2]
+    assert len(pages[2]) > 700
+
+
+@pytest.mark.parametrize(
+    "query", ["&cursor=nonsense", "&cursor=first%253DA%2526last%253DB", "&limit=1001", "&limit=x"]
+)
+def test_bybit_refuses_a_wrong_page_with_status_200(fetch, query):
+    status, body = fetch(LINEAR + query)
+
+    assert (status, body["retCode"]) == (200, 10001)
+
+
+def test_mexc_spot_gives_digits_for_grids_and_closes_the_largest_to_the_api(fetch):
+    _, body = fetch("mexc_spot/api/v3/exchangeInfo")
+
+    rows = {row["symbol"]: row for row in body["symbols"]}
+    for coin in coins(64):
+        row = rows[f"{coin.name}USDT"]
+        assert (row["status"], row["tradeSideType"]) == ("1", 1)
+        assert isinstance(row["quotePrecision"], int)
+        assert isinstance(row["baseAssetPrecision"], int)
+        assert 10.0 ** -row["quotePrecision"] < coin.price_usd / 1000
+    assert (body["rateLimits"], rows["BTCUSDT"]["isSpotTradingAllowed"]) == ([], False)
+    assert "0" in {row["baseSizePrecision"] for row in rows.values()}
+    assert {"2", "3"} <= {row["status"] for row in rows.values()}
+
+
+def test_mexc_contracts_are_numbers_and_not_always_called_like_their_coin(fetch):
+    _, body = fetch("mexc_futures/api/v1/contract/detail")
+
+    rows = {row["symbol"]: row for row in body["data"]}
+    assert (body["success"], body["code"]) == (True, 0)
+    for coin in coins(64):
+        (row,) = (
+            row
+            for row in rows.values()
+            if row["baseCoinName"] in (coin.name, f"1000{coin.name}")
+            and (row["quoteCoin"], row["settleCoin"], row["futureType"], row["type"])
+            == ("USDT", "USDT", 1, 1)
+        )
+        assert row["contractSize"] > 0
+        assert 0 < row["priceUnit"] < coin.price_usd
+    assert rows["TONCOIN_USDT"]["baseCoinName"] == "TON"
+    assert rows["BTC_USDT"]["contractSize"] == 0.0001
+    assert rows["PEPE_USDT"]["contractSize"] == 1_000_000
+    assert rows["1000BONK_USDT"]["baseCoinName"] == "1000BONK"
+    assert rows["BTC_USD"]["settleCoin"] == "BTC"
+    assert rows["BTC_USDT_20261225"]["futureType"] == 2
+    assert rows["TESLA_USDT"]["type"] == 2
+    assert {rows[name]["state"] for name in ("OMG_USDT", "STMX_USDT")} == {3, 4}
+    assert rows["DOGE_USDT"]["apiAllowed"] is False
+    assert any(not row["displayName"].isascii() for row in rows.values())
+
+
+def test_mexc_answers_one_contract_and_an_unknown_one_with_status_200(fetch):
+    _, one = fetch("mexc_futures/api/v1/contract/detail?symbol=BTC_USDT")
+    status, none = fetch("mexc_futures/api/v1/contract/detail?symbol=NOPE_USDT")
+
+    assert one["data"]["symbol"] == "BTC_USDT"
+    assert (status, none["success"], none["code"]) == (200, False, 1001)
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
@@ -117,6 +226,8 @@ def test_okx_swaps_have_contract_values_and_no_base(fetch):
         ("okx_spot/api/v5/public/instruments?instType=COFFEE", 400),
         ("okx_spot/api/v5/nothing", 404),
         ("kraken_spot/anything", 404),
+        ("bybit_spot/v5/nothing", 404),
+        ("mexc_spot/api/v1/contract/detail", 404),
     ],
 )
 def test_a_wrong_request_is_refused_in_json(fetch, path, expected):

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,12 +19,11 @@ TIMEOUT_S = 30
 
 
 @pytest.fixture
-def start(config_dir):
-    """Start the command with this test's own ports; what is left running is killed."""
+def start_with():
+    """Start the command with a configuration; what is left running is killed."""
     with contextlib.ExitStack() as stack:
 
-        def run(*options):
-            file = config_dir / "config.toml"
+        def run(file, *options):
             process = stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", COMMAND, "--config", file, *options],
@@ -36,6 +36,12 @@ def start(config_dir):
             return process
 
         yield run
+
+
+@pytest.fixture
+def start(config_dir, start_with):
+    """Start the command with this test's own ports."""
+    return lambda *options: start_with(config_dir / "config.toml", *options)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -66,6 +72,10 @@ def test_with_json_standard_output_is_one_report(start):
         "binance_futures",
         "okx_spot",
         "okx_futures",
+        "bybit_spot",
+        "bybit_futures",
+        "mexc_spot",
+        "mexc_futures",
     }
 
 
@@ -90,6 +100,7 @@ def test_a_taken_port_is_one_clear_line_and_exit_75(start):
         (("--speed", "fast"), "expected a number"),
         (("--speed", "nan"), "expected a number"),
         (("--for", "soon"), "expected a duration"),
+        (("--for", "0s"), "expected a duration"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line_and_exit_64(start, options, found):
@@ -108,3 +119,56 @@ def test_a_recording_that_is_absent_is_exit_78(start, tmp_path):
 
     assert process.returncode == 78
     assert "absent.rawlog" in errors
+
+
+def test_a_wrong_scenario_is_exit_78_and_names_the_key(start, tmp_path):
+    file = tmp_path / "scenario.toml"
+    file.write_text('[[fault]]\nat_s = 1\nkind = "mute"\nsource = "okx_spot"\n')
+
+    process = start("--scenario", file)
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert process.returncode == 78
+    assert "scenario.toml: fault.0.symbol: found none" in errors
+
+
+def test_a_scenario_is_told_and_counted(start, tmp_path):
+    file = tmp_path / "scenario.toml"
+    file.write_text('[[fault]]\nat_s = 0\nkind = "stall"\nsource = "okx"\nfor_s = 0.2\n')
+
+    output, errors = start("--scenario", file, "--for", "1s", "--json").communicate(
+        timeout=TIMEOUT_S
+    )
+
+    assert json.loads(output)["faults_begun"] == 1
+    assert "fault at 0 s: stall on okx\nover: stall on okx\n" in errors
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_with_tls_the_line_says_where_the_authority_is(start, tmp_path, has_folder):
+    process = start("--tls", *(("--tls-dir", tmp_path / "tls") if has_folder else ()))
+    line = process.stdout.readline().strip()
+    ca_file = Path(line.rpartition("; CA ")[2])
+
+    assert "REST https://127.0.0.1:" in line
+    assert "WebSocket wss://127.0.0.1:" in line
+    assert ca_file.read_text().startswith("-----BEGIN CERTIFICATE-----")
+    assert (ca_file == tmp_path / "tls" / "ca.pem") == has_folder
+    process.terminate()
+    process.communicate(timeout=TIMEOUT_S)
+    assert ca_file.exists() == has_folder, "a temporary folder ends with the process"
+
+
+def test_https_in_the_configuration_implies_tls_and_names_the_file(make_config, start_with):
+    config = make_config(
+        {
+            "sim.rest_base": "https://127.0.0.1:0",
+            "sim.ws_base": "wss://127.0.0.1:0",
+            "sim.ca_file": "run/ca.pem",
+        }
+    )
+
+    line = start_with(config, "--tls-fault", "expired").stdout.readline().strip()
+
+    assert "REST https://" in line
+    assert line.endswith(f"; CA {config.parent.parent / 'run' / 'ca.pem'}")

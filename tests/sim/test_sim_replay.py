@@ -44,11 +44,13 @@ def playing(settings, reader):
 
         async def life():
             simulation = Simulation(
-                settings(recordings=((source, file),), replay=replay), SYSTEM_CLOCK
+                settings(recordings=((source, file),), replay=replay),
+                SYSTEM_CLOCK,
+                say=said.append,
             )
             await simulation.listen()
             stop = asyncio.Event()
-            running = asyncio.create_task(simulation.run(stop, said.append))
+            running = asyncio.create_task(simulation.run(stop))
             try:
                 await body(simulation)
             finally:

@@ -1,6 +1,7 @@
 """Real sockets: what a client reads is what the market shows."""
 
 import asyncio
+import json
 from decimal import Decimal
 
 import orjson
@@ -10,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from spreadscan.errors import PortInUse
 from spreadscan.sim.market import MarketSettings
 from spreadscan.sim.process import SYSTEM_CLOCK
+from spreadscan.sim.protobuf import fields
 from spreadscan.sim.simulation import Simulation
 
 
@@ -92,6 +94,120 @@ def test_okx_sends_the_book_on_subscribe_and_on_change(in_world, reader, source,
                 truth = world.step_until_changed(row)
 
     in_world(body)
+
+
+def bybit_values(push):
+    (bid,), (ask,) = push["data"]["b"], push["data"]["a"]
+    return Decimal(bid[0]), Decimal(bid[1]), Decimal(ask[0]), Decimal(ask[1])
+
+
+@pytest.mark.parametrize(
+    ("source", "symbol"),
+    [
+        ("bybit_spot", "BTCUSDT"),
+        ("bybit_spot", "PEPEUSDT"),
+        ("bybit_futures", "1000PEPEUSDT"),
+        ("bybit_futures", "SHIB1000USDT"),
+    ],
+)
+def test_bybit_frames_carry_the_prices_of_the_oracle(in_world, reader, source, symbol):
+    async def body(world):
+        row = world.simulation.row(source, symbol)
+        listing = world.simulation.listings[row]
+        truth = world.simulation.market.quote(row)
+        async with world.connect(source) as socket:
+            client = reader(socket)
+            topic = f"orderbook.1.{symbol}"
+            await client.send({"req_id": "1", "op": "subscribe", "args": [topic]})
+            assert (await client.json())["success"] is True
+            for _ in range(20):
+                push = await client.json()
+                assert (push["topic"], push["type"]) == (topic, "snapshot")
+                assert (push["data"]["s"], push["data"]["u"]) == (symbol, truth.update_id)
+                assert (push["cts"], push["ts"]) == (
+                    truth.exchange_ms,
+                    world.simulation.market.quote(row).exchange_ms,
+                )
+                assert bybit_values(push) == shown(listing, truth)
+                truth = world.step_until_changed(row)
+
+    in_world(body, exchanges=("bybit",))
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "PEPEUSDT"])
+def test_mexc_spot_frames_carry_the_prices_of_the_oracle(in_world, reader, symbol):
+    async def body(world):
+        row = world.simulation.row("mexc_spot", symbol)
+        listing = world.simulation.listings[row]
+        truth = world.simulation.market.quote(row)
+        topic = f"spot@public.aggre.bookTicker.v3.api.pb@100ms@{symbol}"
+        async with world.connect("mexc_spot/ws") as socket:
+            client = reader(socket)
+            await client.send({"method": "SUBSCRIPTION", "params": [topic], "id": 1})
+            assert await client.json() == {"id": 1, "code": 0, "msg": topic}
+            for _ in range(20):
+                wrapper = dict(fields(await client.text()))
+                assert (wrapper[1], wrapper[3]) == (topic.encode(), symbol.encode())
+                book = dict(fields(wrapper[315]))
+                assert tuple(Decimal(book[n].decode()) for n in range(1, 5)) == shown(
+                    listing, truth
+                )
+                assert (int(book[5]), book[6]) == (truth.update_id, truth.exchange_ms)
+                truth = world.step_until_changed(row)
+
+    in_world(body, exchanges=("mexc",))
+
+
+@pytest.mark.parametrize("symbol", ["BTC_USDT", "PEPE_USDT", "1000BONK_USDT"])
+def test_mexc_futures_frames_carry_the_prices_of_the_oracle(in_world, reader, symbol):
+    async def body(world):
+        row = world.simulation.row("mexc_futures", symbol)
+        listing = world.simulation.listings[row]
+        truth = world.simulation.market.quote(row)
+        async with world.connect("mexc_futures/edge") as socket:
+            client = reader(socket)
+            await client.send({"method": "sub.depth.full", "param": {"symbol": symbol, "limit": 5}})
+            assert (await client.json())["channel"] == "rs.sub.depth.full"
+            for _ in range(20):
+                # Decimal sees the text of the numbers.
+                push = json.loads(await client.text(), parse_float=Decimal, parse_int=Decimal)
+                book = push["data"]
+                assert (push["symbol"], push["channel"]) == (symbol, "push.depth.full")
+                assert (book["version"], book["cts"]) == (truth.update_id, truth.exchange_ms)
+                assert (*book["bids"][0][:2], *book["asks"][0][:2]) == shown(listing, truth)
+                truth = world.step_until_changed(row)
+
+    in_world(body, exchanges=("mexc",))
+
+
+@pytest.mark.parametrize(
+    ("source", "request_", "after_s"),
+    [
+        ("bybit_spot", {"op": "subscribe", "args": ["orderbook.1.BTCUSDT"]}, 3.0),
+        ("mexc_futures", {"method": "sub.depth.full", "param": {"symbol": "BTC_USDT"}}, 0.3),
+    ],
+)
+def test_quiet_rows_are_sent_again_with_the_same_update_id(
+    in_world, reader, source, request_, after_s
+):
+    def identity(push):
+        return push["data"].get("u") or push["data"]["version"]
+
+    async def body(world):
+        async with world.connect(source) as socket:
+            client = reader(socket)
+            await client.send(request_)
+            await client.json()
+            first = await client.json()
+            world.tick_after(after_s - 0.1)
+            world.tick_after(0.1)
+            again = await client.json()
+
+            assert identity(again) == identity(first)
+            assert again["ts"] == first["ts"] + after_s * 1000
+            assert again["data"] == first["data"]
+
+    in_world(body, exchanges=("bybit", "mexc"))
 
 
 def test_raw_and_combined_clients_each_get_their_own_form(in_world, reader, until):
@@ -205,7 +321,7 @@ def test_running_keeps_the_quotes_coming_until_stopped(settings, reader):
         simulation = Simulation(settings(), SYSTEM_CLOCK)
         await simulation.listen()
         stop = asyncio.Event()
-        run = asyncio.create_task(simulation.run(stop, print))
+        run = asyncio.create_task(simulation.run(stop))
         try:
             async with reader.connect(simulation, "binance_spot/ws/btcusdt@bookTicker") as socket:
                 updates = [orjson.loads(await reader(socket).text())["u"] for _ in range(30)]

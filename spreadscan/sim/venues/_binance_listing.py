@@ -5,7 +5,7 @@ suspended pairs stay listed for ever, the futures list mixes quarterly, USDC, eq
 pre-market contracts with the perpetuals, and a handful of names are not ASCII.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from spreadscan.model import Market
@@ -18,14 +18,19 @@ Row = dict[str, Any]
 NEVER_MS = 4133404800000
 
 
-def exchange_info(market: Market, listings: Sequence[Listing], now_ms: int) -> Row:
-    """Return the body of one exchangeInfo request."""
+def exchange_info(
+    market: Market, listings: Sequence[Listing], delisted: Collection[str], now_ms: int
+) -> Row:
+    """Return the body of one exchangeInfo request; a delisted symbol stays with a dead status."""
     if market is Market.SPOT:
         limits, symbols = _SPOT_LIMITS, [_spot_row(listing) for listing in listings]
         symbols += _spot_strangers(symbols[0])
     else:
         limits, symbols = _FUTURES_LIMITS, [_futures_row(listing) for listing in listings]
         symbols += _futures_strangers(symbols[0])
+    for row in symbols:
+        if row["symbol"] in delisted:
+            row["status"] = "BREAK" if market is Market.SPOT else "SETTLING"
     body: Row = {"timezone": "UTC", "serverTime": now_ms}
     if market is Market.FUTURES:
         body["futuresType"] = "U_MARGINED"

@@ -4,7 +4,7 @@ Shapes as recorded on 2025-10-02 and 2026-08-01: every number is a string, ``""`
 base and quote are empty, and an announced listing may have nothing filled but id, time and state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from spreadscan.model import Market
@@ -16,13 +16,17 @@ Row = dict[str, Any]
 INST_TYPES = {Market.SPOT: "SPOT", Market.FUTURES: "SWAP"}
 
 
-def instruments(market: Market, listings: Sequence[Listing]) -> list[Row]:
-    """Return the rows of one instruments request."""
+def instruments(
+    market: Market, listings: Sequence[Listing], delisted: Collection[str]
+) -> list[Row]:
+    """Return the rows of one instruments request; a delisted one is suspended."""
     if market is Market.SPOT:
         rows = [_spot_row(listing) for listing in listings]
-        return rows + _spot_strangers(rows[0])
-    rows = [_swap_row(listing) for listing in listings]
-    return rows + _swap_strangers(rows[0])
+        rows += _spot_strangers(rows[0])
+    else:
+        rows = [_swap_row(listing) for listing in listings]
+        rows += _swap_strangers(rows[0])
+    return [{**row, "state": "suspend"} if row["instId"] in delisted else row for row in rows]
 
 
 def _spot_row(listing: Listing) -> Row:

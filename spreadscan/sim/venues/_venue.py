@@ -20,8 +20,10 @@ __all__ = [
     "Action",
     "Client",
     "Close",
+    "Frame",
     "Intake",
     "Listen",
+    "Moment",
     "Ping",
     "RecordedQuote",
     "RestReply",
@@ -31,6 +33,9 @@ __all__ = [
     "Unlisten",
     "Venue",
 ]
+
+Frame = str | bytes
+"""Text is sent as a text frame, bytes as a binary one."""
 
 
 class Send(NamedTuple):
@@ -87,6 +92,8 @@ class Client(NamedTuple):
     """Of the connection, for ids that the exchange gives it."""
     opened_s: float
     """Monotonic time of the handshake."""
+    wall_offset_s: float = 0.0
+    """Unix time less monotonic time."""
 
 
 class RestReply(NamedTuple):
@@ -104,6 +111,17 @@ class RecordedQuote(NamedTuple):
     """In quoted units."""
 
 
+class Moment(NamedTuple):
+    """When and why a quote is sent."""
+
+    sent_ms: int
+    """The exchange's push time, Unix milliseconds."""
+    is_repeat: bool = False
+    """Nothing changed; the exchange sends it all the same."""
+    is_delta: bool = False
+    """Send the changed sides alone, where the exchange ever did so."""
+
+
 class Intake:
     """What every session does first: count a frame and hold it against the limits."""
 
@@ -114,28 +132,48 @@ class Intake:
 
     def refusal(self, message: str | bytes, now_s: float) -> Close | None:
         """Count one incoming frame; return the end of the connection where it goes too far."""
-        ledger, limits = self._ledger, self._ledger.limits
-        ledger.messages += 1
-        recent = self._messages.add(now_s)
-        ledger.check("messages_per_s", limits.messages_per_s, recent)
-        if limits.messages_fatal is not None and recent >= limits.messages_fatal:
-            return Close(1008, "Too many requests")
+        if flood := self._count(now_s):
+            return flood
         size = len(message.encode() if isinstance(message, str) else message)
-        if ledger.check("message_bytes", limits.message_bytes, size):
+        if self._ledger.check("message_bytes", self._ledger.limits.message_bytes, size, now_s):
             return Close(1009, "message too big")
         return None
 
-    def count_request(self, now_s: float) -> None:
-        """Count one subscribe or unsubscribe frame."""
+    def control_refusal(self, now_s: float) -> Close | None:
+        """Count one incoming ping or pong where the exchange counts them."""
+        return self._count(now_s) if self._ledger.limits.counts_control_frames else None
+
+    def count_request(self, now_s: float) -> bool:
+        """Count one subscribe or unsubscribe frame; return whether there were too many."""
         self._ledger.subscribes += 1
         found = self._requests.add(now_s)
-        self._ledger.check("requests_per_hour", self._ledger.limits.requests_per_hour, found)
+        limit = self._ledger.limits.requests_per_hour
+        return self._ledger.check("requests_per_hour", limit, found, now_s)
 
-    def has_too_many(self, topics: int) -> bool:
+    def is_too_long(self, topics_in_request: int, now_s: float) -> bool:
+        """Hold the topics of one request against the limit."""
+        limit = self._ledger.limits.topics_per_request
+        return self._ledger.check("topics_per_request", limit, topics_in_request, now_s)
+
+    def has_too_many(self, topics: int, now_s: float) -> bool:
         """Hold a connection's number of topics against the limit."""
         self._ledger.most_topics = max(self._ledger.most_topics, topics)
         limit = self._ledger.limits.topics_per_connection
-        return self._ledger.check("topics_per_connection", limit, topics)
+        return self._ledger.check("topics_per_connection", limit, topics, now_s)
+
+    def has_too_many_bytes(self, topic_bytes: int, now_s: float) -> bool:
+        """Hold the characters of a connection's topics against the limit."""
+        limit = self._ledger.limits.topic_bytes_per_connection
+        return self._ledger.check("topic_bytes_per_connection", limit, topic_bytes, now_s)
+
+    def _count(self, now_s: float) -> Close | None:
+        ledger, limits = self._ledger, self._ledger.limits
+        ledger.messages += 1
+        recent = self._messages.add(now_s)
+        ledger.check("messages_per_s", limits.messages_per_s, recent, now_s)
+        if limits.messages_fatal is not None and recent >= limits.messages_fatal:
+            return Close(1008, "Too many requests")
+        return None
 
 
 class Session(Protocol):
@@ -145,6 +183,8 @@ class Session(Protocol):
     """Which of the venue's frame forms this client reads; see Venue.encode."""
     last_push_s: float
     """Set by the server when data goes out."""
+    intake: Intake
+    """The server hands it the WebSocket's own pings and pongs."""
 
     def opened(self) -> list[Action]:
         """Greet a new client."""
@@ -153,24 +193,31 @@ class Session(Protocol):
         """Answer one frame."""
 
     def tick(self, now_s: float) -> list[Action]:
-        """Let time pass; called about once a second."""
+        """Let time pass; called several times a second."""
 
     def ponged(self, now_s: float) -> None:
         """Note that the last ping was answered."""
+
+    def farewell(self, now_ms: int) -> list[Action]:
+        """Announce that this connection will be closed; empty where it is not announced."""
 
 
 class Venue(Protocol):
     """One source of one exchange."""
 
     name: ClassVar[str]
-    resend_quiet_s: ClassVar[float | None]
-    """A row without news for this long is sent again; None where silence stays silence."""
-    shares_address: ClassVar[bool]
+    shares_symbols: ClassVar[bool]
     """Whether one socket serves the symbols of both markets."""
+    shares_connects: ClassVar[bool]
+    """Whether connections to both markets count in one window."""
 
     source: str
     listings: tuple[Listing, ...]
     limits: Limits
+    resend_quiet_s: float | None
+    """A row without news for this long is sent again; None where silence stays silence."""
+    delisted: set[str]
+    """Exchange symbols that REST no longer shows as tradable."""
 
     def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
         """List every coin on this market."""
@@ -178,10 +225,13 @@ class Venue(Protocol):
     def rest(self, target: Target, now_ms: int) -> RestReply:
         """Answer one GET."""
 
+    def refusal(self, status: int) -> bytes:
+        """Write the body of a REST answer with status 403, 418, 429 or 503."""
+
     def session(self, target: Target, client: Client) -> Session | None:
         """Begin a conversation; None where no socket is served at that path."""
 
-    def encode(self, listing: Listing, quote: Quote, form: str) -> str:
+    def encode(self, listing: Listing, quote: Quote, form: str, moment: Moment) -> Frame:
         """Write one quote as the exchange sends it to clients that read ``form``."""
 
     def read(self, frame: bytes) -> RecordedQuote | None:

@@ -24,8 +24,10 @@ from spreadscan.sim.venues._venue import (
     Action,
     Client,
     Close,
+    Frame,
     Intake,
     Listen,
+    Moment,
     Ping,
     RecordedQuote,
     RestReply,
@@ -45,12 +47,14 @@ REST_PATHS = {Market.SPOT: "/api/v3/exchangeInfo", Market.FUTURES: "/fapi/v1/exc
 PING_S = {Market.SPOT: (20.0, 60.0), Market.FUTURES: (180.0, 600.0)}
 LIMITS = {
     Market.SPOT: Limits(
-        messages_per_s=5, messages_fatal=20, topics_per_connection=1024,
-        connects=300, connects_window_s=300.0,
+        messages_per_s=5, messages_fatal=20, counts_control_frames=True,
+        topics_per_connection=1024, connects=300, connects_window_s=300.0, lifetime_s=86_400.0,
+        rest_requests=300, rest_window_s=60.0,
     ),
     Market.FUTURES: Limits(
-        messages_per_s=10, messages_fatal=40, topics_per_connection=1024,
-        connects=300, connects_window_s=300.0,
+        messages_per_s=10, messages_fatal=40, counts_control_frames=True,
+        topics_per_connection=1024, connects=300, connects_window_s=300.0, lifetime_s=86_400.0,
+        rest_requests=2400, rest_window_s=60.0,
     ),
 }  # fmt: skip
 
@@ -59,20 +63,33 @@ class BinanceVenue:
     """Spot, or USD-M futures."""
 
     name: ClassVar[str] = "binance"
-    resend_quiet_s: ClassVar[float | None] = None
-    shares_address: ClassVar[bool] = False
+    shares_symbols: ClassVar[bool] = False
+    shares_connects: ClassVar[bool] = False
 
     def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
         self.market = market
         self.source = source_name_of(self.name, market)
         self.limits = LIMITS[market]
+        self.resend_quiet_s: float | None = None
         self.listings = tuple(_listing(market, index, coin) for index, coin in enumerate(coins))
+        self.delisted: set[str] = set()
 
     def rest(self, target: Target, now_ms: int) -> RestReply:
         """Answer exchangeInfo; everything else is a 404, as a wrong path is there."""
         if target.path != REST_PATHS[self.market]:
             return RestReply(404, orjson.dumps({"code": -5000, "msg": "Path not found"}))
-        return RestReply(200, orjson.dumps(exchange_info(self.market, self.listings, now_ms)))
+        body = exchange_info(self.market, self.listings, self.delisted, now_ms)
+        return RestReply(200, orjson.dumps(body))
+
+    def refusal(self, status: int) -> bytes:
+        """Write the body of a refusal."""
+        texts = {
+            403: "Forbidden.",
+            418: "Way too much request weight used; IP banned until later.",
+            429: "Too much request weight used; please use WebSocket Streams.",
+            503: "Service unavailable from a restricted location or under maintenance.",
+        }
+        return orjson.dumps({"code": -1003, "msg": texts[status]})
 
     def session(self, target: Target, client: Client) -> Session | None:
         """Begin a conversation on ``/ws``, ``/stream`` or the bare address (combined)."""
@@ -93,7 +110,7 @@ class BinanceVenue:
             streams=[name for name in streams.split("/") if name],
         )
 
-    def encode(self, listing: Listing, quote: Quote, form: str) -> str:
+    def encode(self, listing: Listing, quote: Quote, form: str, moment: Moment) -> Frame:
         """Write a bookTicker event, wrapped in its stream for combined clients."""
         symbol = listing.exchange_symbol
         sides = (
@@ -105,7 +122,7 @@ class BinanceVenue:
         else:
             event = (
                 f'{{"e":"bookTicker","u":{quote.update_id},"s":"{symbol}","ps":"{symbol}",{sides},'
-                f'"T":{quote.exchange_ms},"E":{quote.exchange_ms},"st":1}}'
+                f'"T":{quote.exchange_ms},"E":{moment.sent_ms},"st":1}}'
             )
         if form == RAW:
             return event
@@ -127,24 +144,26 @@ class BinanceSession:
     def __init__(
         self, market: Market, client: Client, *, form: str, has_data: bool, streams: list[str]
     ) -> None:
-        self.form = form
         self.last_push_s = client.opened_s
+        self.intake = Intake(client)
+        self._directory = client.directory
+        self.form = form
         self._market = market
-        self._directory = client.directory if has_data else {}
-        self._intake = Intake(client)
+        self._has_data = has_data
         self._from_url = streams
         self._streams: dict[str, int | None] = {}
         self._ping_s, self._pong_within_s = PING_S[market]
+        self._opened_s = client.opened_s
         self._pinged_s = client.opened_s
         self._is_awaiting_pong = False
 
     def opened(self) -> list[Action]:
         """Subscribe what stands in the URL."""
-        return self._subscribe(self._from_url, None, [])
+        return self._subscribe(self._from_url, None, [], self._opened_s)
 
     def received(self, message: str | bytes, now_s: float) -> list[Action]:
         """Answer one request."""
-        if refusal := self._intake.refusal(message, now_s):
+        if refusal := self.intake.refusal(message, now_s):
             return [refusal]
         try:
             request = orjson.loads(message)
@@ -153,6 +172,13 @@ class BinanceSession:
         if not isinstance(request, dict):
             return [self._error(2, "Invalid request: request must be an object", None)]
         return self._answer(request, now_s)
+
+    def farewell(self, now_ms: int) -> list[Action]:
+        """Announce the end of the connection."""
+        event: dict[str, Any] = {"e": "serverShutdown", "E": now_ms}
+        if self.form == COMBINED:
+            event = {"stream": "!serverShutdown", "data": event}
+        return [Send(orjson.dumps(event).decode())]
 
     def tick(self, now_s: float) -> list[Action]:
         """Ping when it is time; give up on a client that does not answer."""
@@ -179,13 +205,13 @@ class BinanceSession:
         names = request.get("params")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return [self._error(2, "Invalid request: params must be an array", request_id)]
-        self._intake.count_request(now_s)
+        self.intake.count_request(now_s)
         if method == "UNSUBSCRIBE":
             return [_result(None, request_id), *self._unsubscribe(names)]
-        return self._subscribe(names, request_id, [_result(None, request_id)])
+        return self._subscribe(names, request_id, [_result(None, request_id)], now_s)
 
     def _subscribe(
-        self, names: list[str], request_id: object, acknowledgement: list[Action]
+        self, names: list[str], request_id: object, acknowledgement: list[Action], now_s: float
     ) -> list[Action]:
         actions = acknowledgement
         for name in names:
@@ -195,7 +221,7 @@ class BinanceSession:
             self._streams[name] = row
             if row is not None:
                 actions.append(Listen(row, with_snapshot=False))
-        if self._intake.has_too_many(len(self._streams)):
+        if self.intake.has_too_many(len(self._streams), now_s):
             error = {"error": {"code": 4, "msg": "Too many subscriptions"}, "id": request_id}
             return [Send(orjson.dumps(error).decode()), Close(1008, "Too many subscriptions")]
         return actions
@@ -208,7 +234,7 @@ class BinanceSession:
         symbol, at, channel = stream.partition("@")
         if at + channel != CHANNEL or symbol != symbol.lower():
             return None
-        return self._directory.get(symbol.upper())
+        return self._directory.get(symbol.upper()) if self._has_data else None
 
     def _error(self, code: int, text: str, request_id: object) -> Send:
         # Spot answers flat, futures wraps; both recorded.

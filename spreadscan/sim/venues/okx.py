@@ -25,8 +25,10 @@ from spreadscan.sim.venues._venue import (
     Action,
     Client,
     Close,
+    Frame,
     Intake,
     Listen,
+    Moment,
     RecordedQuote,
     RestReply,
     Send,
@@ -43,22 +45,30 @@ REST_PATH = "/api/v5/public/instruments"
 WS_PATHS = ("", "ws/v5/public")
 IDLE_S = 30.0
 LIMITS = Limits(
-    requests_per_hour=480, message_bytes=65_536, connects=3, connects_window_s=1.0
-)  # fmt: skip
+    requests_per_hour=480,
+    message_bytes=65_536,
+    topic_bytes_per_connection=65_536,
+    connects=3,
+    connects_window_s=1.0,
+    rest_requests=20,
+    rest_window_s=2.0,
+)
 
 
 class OkxVenue:
-    """Spot, or USDT-settled linear swaps."""
+    """Spot, or USDT-settled linear swaps; both at one address, with one window of connects."""
 
     name: ClassVar[str] = "okx"
-    resend_quiet_s: ClassVar[float | None] = 60.0
-    shares_address: ClassVar[bool] = True
+    shares_symbols: ClassVar[bool] = True
+    shares_connects: ClassVar[bool] = True
 
     def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
         self.market = market
         self.source = source_name_of(self.name, market)
         self.limits = LIMITS
+        self.resend_quiet_s: float | None = 60.0
         self.listings = tuple(_listing(market, index, coin) for index, coin in enumerate(coins))
+        self.delisted: set[str] = set()
 
     def rest(self, target: Target, now_ms: int) -> RestReply:
         """Answer the instruments of this market; errors come in the exchange's envelope."""
@@ -69,16 +79,26 @@ class OkxVenue:
         if kind not in INST_TYPES.values():
             return RestReply(400, _envelope("51000", "Parameter instType error", []))
         wanted = kind == INST_TYPES[self.market]
-        rows = instruments(self.market, self.listings) if wanted else []
+        rows = instruments(self.market, self.listings, self.delisted) if wanted else []
         return RestReply(200, _envelope("0", "", rows))
+
+    def refusal(self, status: int) -> bytes:
+        """Write the body of a refusal."""
+        code, text = {
+            403: ("50113", "Forbidden"),
+            418: ("50011", "Too Many Requests"),
+            429: ("50011", "Too Many Requests"),
+            503: ("50001", "Service temporarily unavailable. Please try again later"),
+        }[status]
+        return _envelope(code, text, [])
 
     def session(self, target: Target, client: Client) -> Session | None:
         """Begin a conversation on the public path or the bare address."""
         return OkxSession(client) if target.path.strip("/") in WS_PATHS else None
 
-    def encode(self, listing: Listing, quote: Quote, form: str) -> str:
+    def encode(self, listing: Listing, quote: Quote, form: str, moment: Moment) -> Frame:
         """Write a bbo-tbt push; there is one form."""
-        del form
+        del form, moment  # bbo-tbt carries the time of the engine alone
         ask, ask_size = listing.price_text(quote.ask_ticks), listing.size_text(quote.ask_lots)
         bid, bid_size = listing.price_text(quote.bid_ticks), listing.size_text(quote.bid_lots)
         # The last field counts orders; that it follows from the size keeps runs repeatable.
@@ -108,18 +128,15 @@ class OkxSession:
 
     def __init__(self, client: Client) -> None:
         self.last_push_s = client.opened_s
+        self.intake = Intake(client)
         self._directory = client.directory
-        self._intake = Intake(client)
         self._rows: dict[str, int] = {}
+        self._arg_bytes: dict[str, int] = {}
         self._connection_id = f"{0xA4D30000 + client.number:08x}"
-
-    def opened(self) -> list[Action]:
-        """Say nothing: the exchange does not greet."""
-        return []
 
     def received(self, message: str | bytes, now_s: float) -> list[Action]:
         """Answer one request; each argument on its own."""
-        if refusal := self._intake.refusal(message, now_s):
+        if refusal := self.intake.refusal(message, now_s):
             return [refusal]
         if message == "ping":
             # A pong counts as pushed, so that an idle but polite client is kept.
@@ -129,11 +146,13 @@ class OkxSession:
         if request is None:
             text = message if isinstance(message, str) else message.decode(errors="replace")
             return [self._error("60012", f"Invalid request: {text}")]
-        self._intake.count_request(now_s)
         op, request_id = request["op"], request.get("id")
+        if self.intake.count_request(now_s):
+            return [self._error("60014", "Requests too frequent", request_id)]
         answer = self._subscribe if op == "subscribe" else self._unsubscribe
         actions = [action for arg in request["args"] for action in answer(arg, request_id)]
-        self._intake.has_too_many(len(self._rows))
+        self.intake.has_too_many(len(self._rows), now_s)
+        self.intake.has_too_many_bytes(sum(self._arg_bytes.values()), now_s)
         return actions
 
     def tick(self, now_s: float) -> list[Action]:
@@ -142,8 +161,19 @@ class OkxSession:
             return [Close(4004, "No data received in 30s.")]
         return []
 
+    def opened(self) -> list[Action]:
+        """Say nothing: the exchange does not greet."""
+        return []
+
     def ponged(self, now_s: float) -> None:
         """Do nothing: this exchange sends no pings."""
+
+    def farewell(self, now_ms: int) -> list[Action]:
+        """Announce the end of the connection."""
+        del now_ms
+        text = "The connection will soon be closed for a service upgrade. Please reconnect."
+        body = {"event": "notice", "code": "64008", "msg": text, "connId": self._connection_id}
+        return [Send(orjson.dumps(body).decode())]
 
     def _subscribe(self, arg: dict[str, Any], request_id: str | None) -> list[Action]:
         channel, instrument = arg.get("channel"), arg.get("instId")
@@ -155,11 +185,13 @@ class OkxSession:
             )
             return [self._error("60018", text, request_id)]
         self._rows[str(instrument)] = row
+        self._arg_bytes[str(instrument)] = len(orjson.dumps(arg))
         ack = self._event("subscribe", arg, request_id)
         return [ack, Listen(row, with_snapshot=True)]
 
     def _unsubscribe(self, arg: dict[str, Any], request_id: str | None) -> list[Action]:
         row = self._rows.pop(str(arg.get("instId")), None)
+        self._arg_bytes.pop(str(arg.get("instId")), None)
         ack = self._event("unsubscribe", arg, request_id)
         return [ack] if row is None else [ack, Unlisten(row)]
 
