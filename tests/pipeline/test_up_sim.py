@@ -24,7 +24,11 @@ from spreadscan.topology import programs
 from spreadscan.universe import load_universe
 
 SPREADSCAN = Path(sysconfig.get_path("scripts")) / "spreadscan"
-SOURCES = {"binance_spot", "binance_futures", "okx_spot", "okx_futures"}
+SOURCES = {
+    f"{exchange}_{market}"
+    for exchange in ("binance", "bybit", "okx", "mexc")
+    for market in ("spot", "futures")
+}
 DEADLINE_S = 60.0
 
 
