@@ -18,6 +18,7 @@ def engine_config(wait: str = "spin") -> EngineConfig:
         wait=wait, spin_us=0.0, wait_bound_ms=1000, open_net_bps=5.0, rearm_net_bps=0.0,
         update_step_bps=0.5, min_executable_usd=1.0, max_spread_bps=1_000.0,
         max_leg_age_ms=3_600_000,
+        feed_silence_ms=60_000,
     )  # fmt: skip
 
 

@@ -233,3 +233,12 @@ def test_machine_is_described_without_privileges():
     assert machine.cpu
     assert machine.kernel
     assert machine.load_1m >= 0
+
+
+@pytest.mark.parametrize("wait", ["spin", "adaptive", "eventfd"])
+def test_engine_of_the_benches_has_a_whole_configuration(monkeypatch, wait):
+    monkeypatch.syspath_prepend(str(command.DEFINITIONS))
+    market = importlib.import_module("engine_market")
+
+    assert market.engine_config(wait).wait == wait
+    assert market.all_routes()
