@@ -39,7 +39,8 @@ class JsonPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     A frame that has no symbol, or nothing but a symbol, or fails a *where* condition, is no quote
     and goes to ``Adapter.classify``. Where a side is an array of levels, an empty one makes the
-    quote one-sided; so does a price or quantity of zero.
+    quote one-sided; so does a price or quantity of zero. A frame that has the symbol or a side
+    twice is malformed.
     """
 
     symbol: tuple[str, ...]

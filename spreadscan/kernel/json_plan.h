@@ -26,7 +26,12 @@ static inline const char *json_number(const char *p, int field, frame_t *frame) 
     p += is_quoted;
     int outcome;
     if (field <= FIELD_ASK_QTY) {
-        outcome = read_decimal(&p, end, &frame->numbers[field]);
+        const char *stop = read_common(p, end, end, &frame->numbers[field]);
+        if (stop != NULL && (!is_quoted || *stop == '"')) {
+            frame->seen |= bit;
+            return stop + is_quoted;
+        }
+        outcome = read_uncommon(&p, end, end, &frame->numbers[field]);
         if (outcome == NUMBER_SLOW) outcome = slow_decimal(&p, end, &frame->numbers[field]);
     } else {
         outcome = read_integer(
@@ -85,9 +90,10 @@ static inline const char *json_text(const plan_t *plan, const char *p, int field
     return p;
 }
 
-/* The value at p, as the field it is. */
+/* The value at p, as the field it is. A symbol or a side that was there already, be it by another of
+ * the plan's paths, would let a quote be put together from two: such a frame is no good. */
 static inline const char *json_field(const plan_t *plan, int field, const char *p, frame_t *frame) {
-    if (p >= frame->end) return NULL;
+    if (p >= frame->end || (field <= FIELD_ASK_QTY && (frame->seen >> field & 1))) return NULL;
     if (field >= FIELD_BID && field <= FIELD_UPDATE_ID) return json_number(p, field, frame);
     return json_text(plan, p, field, frame);
 }

@@ -35,11 +35,11 @@ static inline void note_step(plan_t *plan, int what, const char *start, const ch
 /* Copy the text from start to stop behind *used* words; 0 when there is no room. */
 static inline int keep_text(shape_t *shape, text_t *text, const char *start, const char *stop,
                             int *used) {
-    if (stop - start > SHAPE_BYTES - 8 * *used) return 0;
+    if (stop - start > SHAPE_BYTES - 8 * *used || *used == SHAPE_BYTES / 8) return 0;
     text->place = *used;
     text->length = (int)(stop - start);
-    text->words = (text->length + 7) / 8;
-    text->mask = ~UINT64_C(0) >> (8 * (8 * text->words - text->length));
+    text->words = text->length > 0 ? (text->length + 7) / 8 : 1;
+    text->mask = text->length > 0 ? ~UINT64_C(0) >> (8 * (8 * text->words - text->length)) : 0;
     memcpy(shape->text + *used, start, (size_t)text->length);
     *used += text->words;
     return 1;
@@ -67,9 +67,9 @@ static inline const char *match_text(const shape_t *shape, const text_t *text, c
         return fits ? p + text->length : NULL;
     }
     const char *stop = p + text->length;
-    for (int words = text->words; words > 0; words--, p += 8, known++)
-        if ((load8(p) ^ *known) & (words > 1 ? ~UINT64_C(0) : text->mask)) return NULL;
-    return stop;
+    for (int words = text->words; words > 1; words--, p += 8, known++)
+        if (load8(p) != *known) return NULL;
+    return (load8(p) ^ *known) & text->mask ? NULL : stop;
 }
 
 #endif

@@ -114,20 +114,22 @@ static inline const char *skip_levels(const char *p, const char *end, int in_obj
             const char *place = p + __builtin_ctzll(bits) / BITS_A_BYTE;
             char c = *place;
             int is_object = c > '_'; /* braces are, square brackets are not */
-            if (c == '"') {
-                in_string = !in_string;
-            } else if (in_string) {
+            if (in_string) {
+                in_string = c != '"';
                 if (c != '\\') continue;
                 if (end - place < 2) return NULL;
                 behind = place + 2;
                 break;
-            } else if ((c | 0x20) == '{') {
+            }
+            if ((c | 0x20) == '{') {
                 if (++depth > JSON_MAX_DEPTH) return NULL;
                 objects = (objects << 1) | (uint64_t)is_object;
             } else if ((c | 0x20) == '}') {
                 if ((int)(objects & 1) != is_object) return NULL;
                 objects >>= 1;
                 if (--depth == 0) return place + 1;
+            } else {
+                in_string = c == '"';
             }
         }
         p = behind;

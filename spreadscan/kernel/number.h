@@ -152,10 +152,6 @@ static inline int read_decimal_within(const char **cursor, const char *end, cons
     return NUMBER_OK;
 }
 
-static inline int read_decimal(const char **cursor, const char *end, double *value) {
-    return read_decimal_within(cursor, end, end, value);
-}
-
 /* Read up to 18 digits, no sign: update ids and milliseconds. */
 static inline int read_integer_within(const char **cursor, const char *end, const char *limit,
                                       int64_t *value) {
@@ -179,7 +175,7 @@ static inline const char *number_end(const char *p, const char *end) {
     return p;
 }
 
-/* What read_decimal calls slow: an exponent, or more digits than are exact. Takes the GIL for
+/* What was called slow: an exponent, or more digits than are exact. Takes the GIL for
  * granted. */
 static int slow_decimal(const char **cursor, const char *end, double *value) {
     char text[64];

@@ -61,7 +61,7 @@ enum { STEP_VALUE = -1, STEP_REST = -2 };
 /* Bytes of a frame that never change, copied to shape_t.text in whole words. */
 typedef struct {
     int place;     /* the first word */
-    int words;     /* how many */
+    int words;     /* how many, at least one */
     int length;    /* in bytes */
     uint64_t mask; /* which bytes of the last word belong to it */
 } text_t;

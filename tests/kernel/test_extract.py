@@ -260,6 +260,18 @@ def test_object_that_is_no_json_is_malformed(of_flat, frame):
     assert of_flat(frame).status == QuoteStatus.MALFORMED
 
 
+@pytest.mark.parametrize("key", ["s", "b", "B", "a", "A"])
+def test_quote_put_together_from_two_is_malformed(of_flat, key):
+    twice = b'"%s":"1",' % key.encode()
+
+    for frame in (
+        flat()[:-1] + b"," + twice[:-1] + b"}",
+        b"{" + twice + b'"data":' + flat() + b"}",
+        b'{"data":' + flat() + b"," + twice[:-1] + b"}",
+    ):
+        assert of_flat(frame).status == QuoteStatus.MALFORMED
+
+
 def test_bytes_behind_a_frame_in_memory_are_never_part_of_it():
     decode = Extractor(FLAT, LEGS).decode
     whole = flat(a="100.61234567")
