@@ -43,9 +43,6 @@ static inline int replace_acq_rel_u64(uint64_t *word, uint64_t expected, uint64_
 static inline uint64_t fetch_or_seq_cst_u64(uint64_t *word, uint64_t bits) {
     return atomic_fetch_or_explicit(AT64(word), bits, memory_order_seq_cst);
 }
-static inline uint32_t load_relaxed_u32(const uint32_t *word) {
-    return atomic_load_explicit(AT32(word), memory_order_relaxed);
-}
 static inline uint32_t load_seq_cst_u32(const uint32_t *word) {
     return atomic_load_explicit(AT32(word), memory_order_seq_cst);
 }

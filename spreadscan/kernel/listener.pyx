@@ -10,7 +10,6 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from spreadscan.kernel.extract cimport (
     Extractor, FIELD_ASK, FIELD_ASK_QTY, FIELD_BID, FIELD_BID_QTY, FIELD_EXCHANGE_MS, FIELD_SYMBOL,
@@ -21,7 +20,8 @@ from spreadscan.kernel.extract cimport (
 from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.memory cimport (
     DirtyBits, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, count, load_acquire_u64,
-    mark_dirty, price_data_t, record_latency, seqlock_write, store_relaxed_u64, store_release_u64,
+    mark_dirty, now_ns, price_data_t, record_latency, seqlock_write, store_relaxed_u64,
+    store_release_u64,
     wake_if_sleeping,
 )
 
@@ -65,12 +65,6 @@ cdef bint take_level(level, double* price, double* qty) except -1:
         return False
     price[0], qty[0] = level
     return 0 < price[0] < INFINITY and 0 < qty[0] < INFINITY
-
-
-cdef inline int64_t now_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
 cdef class FeedSink:

@@ -5,6 +5,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport write as posix_write
 
 
@@ -107,7 +108,6 @@ cdef extern from "atomics.h" nogil:
     uint64_t exchange_acq_rel_u64(uint64_t* word, uint64_t value)
     bint replace_acq_rel_u64(uint64_t* word, uint64_t expected, uint64_t value)
     uint64_t fetch_or_seq_cst_u64(uint64_t* word, uint64_t bits)
-    uint32_t load_relaxed_u32(const uint32_t* word)
     uint32_t load_seq_cst_u32(const uint32_t* word)
     void store_seq_cst_u32(uint32_t* word, uint32_t value)
     uint32_t exchange_seq_cst_u32(uint32_t* word, uint32_t value)
@@ -123,6 +123,12 @@ cdef enum:
     READ_ATTEMPTS = 4
     # Records fetched ahead: a symbol is a leg of at most six routes, which may all signal at once.
     RING_PREFETCH = 6
+
+
+cdef inline int64_t now_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
 cdef inline void seqlock_write(

@@ -8,7 +8,6 @@ the objects through which Python reaches them. Layouts: layout.h and shm/layout.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport errno
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cdef extern from "<sys/mman.h>" nogil:
     int mlock(const void* address, size_t length)
@@ -16,9 +15,7 @@ cdef extern from "<sys/mman.h>" nogil:
 
 def monotonic_ns() -> int:
     """Return CLOCK_MONOTONIC in nanoseconds, the clock of every age in shared memory."""
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
+    return now_ns()
 
 
 cdef class Mapping:

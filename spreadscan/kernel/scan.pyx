@@ -10,7 +10,7 @@ engine/spread.py, in the same order.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.time cimport timespec
 from posix.unistd cimport read as posix_read
 
 from spreadscan.kernel.health cimport HealthSlot
@@ -18,7 +18,8 @@ from spreadscan.kernel.memory cimport (
     DirtyBits, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing,
     WORDS_PER_SOURCE, count, cpu_relax, exchange_acq_rel_u64, fence_seq_cst, living_epoch,
     load_acquire_u64,
-    load_relaxed_u64, lowest_bit, mark_dirty, price_data_t, record_latency, ring_push, seqlock_read,
+    load_relaxed_u64, lowest_bit, mark_dirty, now_ns, price_data_t, record_latency, ring_push,
+    seqlock_read,
     signal_t, store_seq_cst_u32,
 )
 
@@ -88,12 +89,6 @@ cdef struct route_t:
     bint is_open
     double signalled_net_bps
     uint32_t opening
-
-
-cdef inline int64_t now_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
 cdef class Scanner:
