@@ -1,16 +1,23 @@
-"""Configuration: four TOML files beside each other become one frozen, typed tree.
+"""Configuration: five TOML files beside each other become one frozen, typed tree.
 
 ``config.toml`` names what this host wants, ``exchanges.toml`` where the exchanges are and how hard
 we may lean on them, ``directions.toml`` which source pairs are scanned, ``fees.toml`` what a fill
-costs. Read once at start by ``runtime`` and handed down; each stage gets only its branch. A key
-that is unknown, of the wrong type or out of range raises ConfigError with file, key, value and
-what was expected. Relative paths are relative to the parent of the configuration folder.
+costs, ``identity.toml`` which listing is which coin where names mislead. Read once at start by
+``runtime`` and handed down; each stage gets only its branch. A key that is unknown, of the wrong
+type or out of range raises ConfigError with file, key, value and what was expected. Relative paths
+are relative to the parent of the configuration folder.
 """
 
 from pathlib import Path
 
 import msgspec
 
+from spreadscan.config_checks import (
+    check_exchanges,
+    check_fees,
+    check_identity,
+    check_thresholds,
+)
 from spreadscan.config_file import read_toml
 from spreadscan.config_schema import (
     DirectionRow,
@@ -22,9 +29,10 @@ from spreadscan.config_schema import (
     FeeConfig,
     FeedConfig,
     FeesFile,
+    IdentityFile,
+    ListingWord,
     MainFile,
     MarketConfig,
-    MarketFees,
     RuntimeConfig,
     ShmConfig,
     SimConfig,
@@ -33,7 +41,6 @@ from spreadscan.config_schema import (
 from spreadscan.errors import ConfigError
 from spreadscan.exchanges import Source, sources
 from spreadscan.model import Direction, Market, source_name_of
-from spreadscan.shm.layout import NUM_SOURCES
 
 __all__ = [
     "Config",
@@ -42,6 +49,7 @@ __all__ = [
     "ExchangeConfig",
     "FeeConfig",
     "FeedConfig",
+    "ListingWord",
     "MarketConfig",
     "RuntimeConfig",
     "ShmConfig",
@@ -72,6 +80,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Those whose two exchanges are enabled."""
     fees: dict[str, FeeConfig]
     """By source name."""
+    identity: tuple[ListingWord, ...]
+    """The operator's word on single listings."""
 
     def path(self, value: str) -> Path:
         """Resolve a path of this configuration."""
@@ -93,23 +103,29 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_config(file: Path, *, is_sim: bool = False) -> Config:
-    """Read ``file`` and its three neighbours.
+    """Read ``file`` and its four neighbours.
 
     Raises:
         ConfigError: a file is missing, is no TOML, or holds something unusable.
     """
     main = read_toml(file, MainFile)
-    exchanges_file, directions_file, fees_file = (
-        file.with_name(name) for name in ("exchanges.toml", "directions.toml", "fees.toml")
+    exchanges_file, directions_file, fees_file, identity_file = (
+        file.with_name(f"{name}.toml") for name in ("exchanges", "directions", "fees", "identity")
     )
     listed = read_toml(exchanges_file, ExchangesFile)
     rows = read_toml(directions_file, DirectionsFile).direction
     fees = read_toml(fees_file, FeesFile).fees
+    words = read_toml(identity_file, IdentityFile).listing
 
-    _check_thresholds(file, main)
-    _check_exchanges(exchanges_file, listed)
+    check_thresholds(file, main)
+    check_exchanges(exchanges_file, listed)
     enabled = {name: branch for name, branch in listed.exchanges.items() if branch.enabled}
-    _check_fees(fees_file, fees, enabled)
+    check_fees(fees_file, fees, enabled)
+    check_identity(
+        identity_file,
+        words,
+        {source_name_of(name, kind) for name in listed.exchanges for kind in Market},
+    )
     if is_sim:
         enabled = {name: _simulated(name, branch, listed.sim) for name, branch in enabled.items()}
     return Config(
@@ -130,107 +146,8 @@ def load_config(file: Path, *, is_sim: bool = False) -> Config:
             for name in enabled
             for market in Market
         },
+        identity=tuple(words),
     )
-
-
-def _check_thresholds(file: Path, main: MainFile) -> None:
-    engine = main.engine
-    if engine.rearm_net_bps >= engine.open_net_bps:
-        raise ConfigError(
-            str(file),
-            "engine.rearm_net_bps",
-            str(engine.rearm_net_bps),
-            f"less than engine.open_net_bps ({engine.open_net_bps})",
-        )
-    if main.tracker.converge_net_bps > engine.rearm_net_bps:
-        # Or an episode could end while the engine still counts its route as open: a spread that
-        # widened again would raise no new opening.
-        raise ConfigError(
-            str(file),
-            "tracker.converge_net_bps",
-            str(main.tracker.converge_net_bps),
-            f"at most engine.rearm_net_bps ({engine.rearm_net_bps})",
-        )
-    if engine.max_spread_bps <= engine.open_net_bps:
-        raise ConfigError(
-            str(file),
-            "engine.max_spread_bps",
-            str(engine.max_spread_bps),
-            f"more than engine.open_net_bps ({engine.open_net_bps})",
-        )
-    beat_ms = main.runtime.heartbeat_interval_ms
-    if engine.feed_silence_ms < 5 * beat_ms:
-        raise ConfigError(
-            str(file),
-            "engine.feed_silence_ms",
-            str(engine.feed_silence_ms),
-            f"at least five of runtime.heartbeat_interval_ms ({beat_ms})",
-        )
-
-
-def _check_exchanges(file: Path, listed: ExchangesFile) -> None:
-    """Refuse an enabled exchange that has no adapter, or operating limits beyond its own."""
-    known = {source.adapter.name for source in sources().values()}
-    for name, branch in listed.exchanges.items():
-        if not branch.enabled:
-            continue
-        if name not in known:
-            raise ConfigError(
-                str(file), f"exchanges.{name}.enabled", "true", f"one of {sorted(known)}"
-            )
-        for source in sources().values():
-            if source.adapter.name != name:
-                continue
-            if source.source_id >= NUM_SOURCES:
-                raise ConfigError(
-                    str(file), f"exchanges.{name}", f"source id {source.source_id}",
-                    f"below {NUM_SOURCES}, the number of sources in shared memory",
-                )  # fmt: skip
-            _check_limits(file, source, branch)
-
-
-def _check_limits(file: Path, source: Source, branch: ExchangeConfig) -> None:
-    wanted = branch.market(source.market)
-    limits = source.spec.limits
-    allowed = {
-        "topics_per_connection": (wanted.topics_per_connection, limits.topics_per_connection),
-        "topics_per_message": (wanted.topics_per_message, limits.topics_per_message),
-        "messages_per_s": (wanted.messages_per_s, limits.messages_per_s),
-    }
-    prefix = f"exchanges.{source.adapter.name}.{source.market.value}"
-    for key, (found, limit) in allowed.items():
-        if limit is not None and found > limit:
-            raise ConfigError(
-                str(file), f"{prefix}.{key}", str(found), f"at most {limit}, the exchange's own"
-            )
-    if limits.connects_per_window is None:
-        return
-    # The whole count may go out at once, so the count is what is compared, not the mean rate; and
-    # markets on one host share its limit, which counts by address.
-    shared = [market for market in (branch.spot, branch.futures) if _host(market) == _host(wanted)]
-    connects = sum(market.connects_per_window for market in shared)
-    if connects > limits.connects_per_window:
-        raise ConfigError(
-            str(file), f"{prefix}.connects_per_window", f"{connects} over all markets of its host",
-            f"at most {limits.connects_per_window} in {limits.connects_window_s:g} s",
-        )  # fmt: skip
-    if wanted.connects_window_s < limits.connects_window_s:
-        raise ConfigError(
-            str(file), f"{prefix}.connects_window_s", str(wanted.connects_window_s),
-            f"at least {limits.connects_window_s:g}, the exchange's own",
-        )  # fmt: skip
-
-
-def _host(market: MarketConfig) -> str:
-    return market.ws_url.split("/")[2]
-
-
-def _check_fees(
-    file: Path, fees: dict[str, MarketFees], enabled: dict[str, ExchangeConfig]
-) -> None:
-    for name in enabled:
-        if name not in fees:
-            raise ConfigError(str(file), f"fees.{name}", "nothing", "fees of an enabled exchange")
 
 
 def _simulated(name: str, branch: ExchangeConfig, sim: SimConfig) -> ExchangeConfig:

@@ -1,4 +1,4 @@
-"""The shape of the four configuration files: every key, its type and its range. No logic.
+"""The shape of the five configuration files: every key, its type and its range. No logic.
 
 Keys end in their unit. Each stage gets only its branch. ``config.py`` loads the files and checks
 what no single key can tell; ``config/*.toml`` says what each key is for and why it has its value.
@@ -21,6 +21,8 @@ __all__ = [
     "FeeConfig",
     "FeedConfig",
     "FeesFile",
+    "IdentityFile",
+    "ListingWord",
     "MainFile",
     "MarketConfig",
     "MarketFees",
@@ -127,6 +129,14 @@ class DiscoveryConfig(Branch, frozen=True):
     max_body_bytes: PositiveInt
     min_share_of_last: Annotated[float, Meta(ge=0, le=1)]
     """A result with a smaller share of the last good pairs is refused unless forced."""
+    max_price_deviation_pct: Annotated[float, Meta(gt=0, le=100)]
+    """Listings of one name whose prices differ by more are different coins."""
+    max_scale_deviation_pct: Annotated[float, Meta(gt=0, le=100)]
+    """A factor in a name that could also be a coin of its own is believed within this."""
+    delisting_notice_h: NotNegative
+    """A listing takes no part any more this long before its announced end."""
+    validate_window_s: Positive
+    """How long a subscribed symbol may take to send its first quote."""
 
 
 class MarketConfig(Branch, frozen=True):
@@ -216,3 +226,24 @@ class FeesFile(Branch, frozen=True):
     """fees.toml."""
 
     fees: dict[str, MarketFees]
+
+
+class ListingWord(Branch, frozen=True, kw_only=True):
+    """One ``[[listing]]``: what the operator says about it; wins over names and prices."""
+
+    source: str
+    symbol: Annotated[str, Meta(min_length=1)]
+    """In the exchange's spelling."""
+    coin: Annotated[str, Meta(pattern=r"^[^\s-]{1,32}$")] | None = None
+    """The coin it is: another ticker's (an alias) or one of its own (a split)."""
+    multiplier: Positive | None = None
+    """How many coins one listed unit is."""
+    verdict: Literal["accept", "reject"] | None = None
+    """accept: whatever its price; reject: it takes no part."""
+    reason: Annotated[str, Meta(min_length=1)]
+
+
+class IdentityFile(Branch, frozen=True):
+    """identity.toml."""
+
+    listing: list[ListingWord] = []

@@ -16,6 +16,7 @@ __all__ = [
     "Market",
     "QuoteStatus",
     "RawInstrument",
+    "RawTicker",
     "SignalType",
     "SlotFlag",
     "source_id_of",
@@ -123,6 +124,21 @@ class RawInstrument(msgspec.Struct, frozen=True, kw_only=True):
     tradable_via_api: bool = True
     delisting_ms: int | None = None
     """Announced end of trading, Unix milliseconds; None when nothing is announced."""
+
+
+class RawTicker(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listing costs and how much of it is traded, in the exchange's own units.
+
+    None: the exchange does not say, or there is no such price now.
+    """
+
+    exchange_symbol: str
+    price: float | None = None
+    """USDT for one listed unit of price: the middle of bid and ask, else the mark or last price."""
+    index_price: float | None = None
+    """What the exchange's index says the same unit costs on spot; perpetuals only."""
+    turnover_usd: float | None = None
+    """Of the last 24 hours."""
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):

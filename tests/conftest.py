@@ -64,7 +64,8 @@ def make_config(tmp_path: Path, shm_prefix: str) -> ConfigFactory:
 
     Overrides are dotted paths, ``{"engine.open_net_bps": 3.0}``; those that begin with
     ``exchanges.`` or ``sim.`` go to exchanges.toml, ``fees.`` to fees.toml, ``direction`` to
-    directions.toml, the rest to config.toml. A value of None removes the key.
+    directions.toml, ``listing`` to identity.toml, the rest to config.toml. A value of None removes
+    the key.
     """
 
     def make(overrides: dict[str, object]) -> Path:
@@ -100,6 +101,7 @@ def _file_of(dotted: str) -> str:
         "sim": "exchanges.toml",
         "fees": "fees.toml",
         "direction": "directions.toml",
+        "listing": "identity.toml",
     }
     return files.get(first, "config.toml")
 

@@ -36,9 +36,9 @@ PURE_FILES = (
     "discovery/intersect.py",
     "discovery/multiplier.py",
     "feed/backoff.py",
-    "feed/pace.py",
-    "feed/requests.py",
-    "feed/shards.py",
+    "manners/pace.py",
+    "manners/requests.py",
+    "manners/shards.py",
     "ops/reconcile.py",
 )
 

@@ -109,6 +109,14 @@ def test_simulated_prefix_stays_within_the_length_of_a_name(make_config):
          "'binance_futures'", "another exchange"),
         ({"direction.1.spot": "okx_spot", "direction.1.futures": "binance_futures"},
          "directions.toml", "direction[6]", "okx_spot, binance_futures", "a pair listed once"),
+        ({"listing.0.source": "kraken_spot"}, "identity.toml", "listing[0].source",
+         "'kraken_spot'", "one of ['binance_futures'"),
+        ({"listing.0.coin": None}, "identity.toml", "listing[0]", "nothing said",
+         "coin, multiplier or verdict"),
+        ({"listing.1.symbol": "RAYDIUMUSDT"}, "identity.toml", "listing[1]",
+         "bybit_futures RAYDIUMUSDT again", "one word about a listing"),
+        ({"listing.0.reason": None}, "identity.toml", "listing[0].reason", "nothing", "required"),
+        ({"listing.0.coin": "A-B"}, "identity.toml", "listing[0].coin", "'A-B'", "regex"),
         ({"fees.okx": None}, "fees.toml", "fees.okx", "nothing", "fees of an enabled exchange"),
         ({"fees.okx.spot.taker_bps": "free"}, "fees.toml", "fees.okx.spot.taker_bps", "'free'",
          "float"),
@@ -142,7 +150,9 @@ def test_number_that_compares_with_nothing_is_refused(make_config, value):
     assert "finite" in caught.value.expected
 
 
-@pytest.mark.parametrize("name", ["config.toml", "exchanges.toml", "directions.toml", "fees.toml"])
+@pytest.mark.parametrize(
+    "name", ["config.toml", "exchanges.toml", "directions.toml", "fees.toml", "identity.toml"]
+)
 def test_missing_file_is_named(config_dir, name):
     (config_dir / name).unlink()
 

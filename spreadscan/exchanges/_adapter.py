@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from spreadscan.model import Market, RawInstrument
+from spreadscan.model import Market, RawInstrument, RawTicker
 
 __all__ = [
     "Ack",
@@ -31,6 +31,7 @@ __all__ = [
     "ProtobufPlan",
     "Refused",
     "RestRequest",
+    "TickerRequest",
 ]
 
 
@@ -84,6 +85,14 @@ class RestRequest(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[tuple[str, str], ...] = ()
     encoded_query: str = ""
     """Appended to the query as it is: a cursor that the exchange hands out percent-encoded."""
+
+
+class TickerRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One GET that tells prices or volumes of all listings at once."""
+
+    request: RestRequest
+    parse: Callable[[bytes], list[RawTicker]]
+    """Body to rows; raises DiscoveryError when it is no such answer."""
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -181,6 +190,8 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Body of one page to rows; raises DiscoveryError when it is no listing."""
     next_page: Callable[[bytes], RestRequest | None] = lambda _body: None
     """The request for the page after this body, None after the last."""
+    tickers: tuple[TickerRequest, ...] = ()
+    """Prices and volumes; of several answers the first that gives a value counts."""
     plan: JsonPlan | ProtobufPlan
     limits: Limits
     topic: Callable[[str], str]

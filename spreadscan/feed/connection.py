@@ -16,10 +16,10 @@ from spreadscan.config import FeedConfig, MarketConfig
 from spreadscan.exchanges import Source
 from spreadscan.exchanges._adapter import Ack, Ignored, Notice, PartialQuote, Pong, Refused
 from spreadscan.feed.backoff import Backoff
-from spreadscan.feed.pace import Pace
-from spreadscan.feed.requests import Requests
-from spreadscan.feed.shards import Leg, batches
 from spreadscan.kernel.listener import FeedSink, QuoteListener
+from spreadscan.manners.pace import Pace
+from spreadscan.manners.requests import Requests
+from spreadscan.manners.shards import Leg, batches
 from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.trust import Trust

@@ -10,9 +10,9 @@ import uvloop
 
 from spreadscan.exchanges import source_named
 from spreadscan.feed.connection import Connection, Shared
-from spreadscan.feed.shards import plan_shards
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.listener import FeedSink
+from spreadscan.manners.shards import plan_shards
 from spreadscan.runtime.process import Context
 from spreadscan.runtime.trust import trust_of
 from spreadscan.shm.layout import FeedCounter

@@ -6,7 +6,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spreadscan.feed.shards import batches, plan_shards
+from spreadscan.manners.shards import batches, plan_shards
 
 
 def legs_of(ids):

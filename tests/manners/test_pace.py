@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spreadscan.feed.pace import Pace
+from spreadscan.manners.pace import Pace
 
 
 def turns(pace, asked_at_s):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spreadscan.exchanges._adapter import Refused
-from spreadscan.feed.requests import Requests, Verdict
+from spreadscan.manners.requests import Requests, Verdict
 
 
 def refused(*symbols, request_id="1", **facts):

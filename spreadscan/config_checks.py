@@ -1,0 +1,138 @@
+"""What no single key of the configuration can tell: values that must fit each other. Pure.
+
+Each check raises ConfigError with file, key, what was found and what was expected.
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from spreadscan.config_schema import (
+    ExchangeConfig,
+    ExchangesFile,
+    ListingWord,
+    MainFile,
+    MarketConfig,
+    MarketFees,
+)
+from spreadscan.errors import ConfigError
+from spreadscan.exchanges import Source, sources
+from spreadscan.shm.layout import NUM_SOURCES
+
+__all__ = ["check_exchanges", "check_fees", "check_identity", "check_thresholds"]
+
+
+def check_thresholds(file: Path, main: MainFile) -> None:
+    """Refuse thresholds that contradict each other."""
+    engine = main.engine
+    if engine.rearm_net_bps >= engine.open_net_bps:
+        raise ConfigError(
+            str(file),
+            "engine.rearm_net_bps",
+            str(engine.rearm_net_bps),
+            f"less than engine.open_net_bps ({engine.open_net_bps})",
+        )
+    if main.tracker.converge_net_bps > engine.rearm_net_bps:
+        # Or an episode could end while the engine still counts its route as open: a spread that
+        # widened again would raise no new opening.
+        raise ConfigError(
+            str(file),
+            "tracker.converge_net_bps",
+            str(main.tracker.converge_net_bps),
+            f"at most engine.rearm_net_bps ({engine.rearm_net_bps})",
+        )
+    if engine.max_spread_bps <= engine.open_net_bps:
+        raise ConfigError(
+            str(file),
+            "engine.max_spread_bps",
+            str(engine.max_spread_bps),
+            f"more than engine.open_net_bps ({engine.open_net_bps})",
+        )
+    beat_ms = main.runtime.heartbeat_interval_ms
+    if engine.feed_silence_ms < 5 * beat_ms:
+        raise ConfigError(
+            str(file),
+            "engine.feed_silence_ms",
+            str(engine.feed_silence_ms),
+            f"at least five of runtime.heartbeat_interval_ms ({beat_ms})",
+        )
+
+
+def check_exchanges(file: Path, listed: ExchangesFile) -> None:
+    """Refuse an enabled exchange that has no adapter, or operating limits beyond its own."""
+    known = {source.adapter.name for source in sources().values()}
+    for name, branch in listed.exchanges.items():
+        if not branch.enabled:
+            continue
+        if name not in known:
+            raise ConfigError(
+                str(file), f"exchanges.{name}.enabled", "true", f"one of {sorted(known)}"
+            )
+        for source in sources().values():
+            if source.adapter.name != name:
+                continue
+            if source.source_id >= NUM_SOURCES:
+                raise ConfigError(
+                    str(file), f"exchanges.{name}", f"source id {source.source_id}",
+                    f"below {NUM_SOURCES}, the number of sources in shared memory",
+                )  # fmt: skip
+            _check_limits(file, source, branch)
+
+
+def _check_limits(file: Path, source: Source, branch: ExchangeConfig) -> None:
+    wanted = branch.market(source.market)
+    limits = source.spec.limits
+    allowed = {
+        "topics_per_connection": (wanted.topics_per_connection, limits.topics_per_connection),
+        "topics_per_message": (wanted.topics_per_message, limits.topics_per_message),
+        "messages_per_s": (wanted.messages_per_s, limits.messages_per_s),
+    }
+    prefix = f"exchanges.{source.adapter.name}.{source.market.value}"
+    for key, (found, limit) in allowed.items():
+        if limit is not None and found > limit:
+            raise ConfigError(
+                str(file), f"{prefix}.{key}", str(found), f"at most {limit}, the exchange's own"
+            )
+    if limits.connects_per_window is None:
+        return
+    # The whole count may go out at once, so the count is what is compared, not the mean rate; and
+    # markets on one host share its limit, which counts by address.
+    shared = [market for market in (branch.spot, branch.futures) if _host(market) == _host(wanted)]
+    connects = sum(market.connects_per_window for market in shared)
+    if connects > limits.connects_per_window:
+        raise ConfigError(
+            str(file), f"{prefix}.connects_per_window", f"{connects} over all markets of its host",
+            f"at most {limits.connects_per_window} in {limits.connects_window_s:g} s",
+        )  # fmt: skip
+    if wanted.connects_window_s < limits.connects_window_s:
+        raise ConfigError(
+            str(file), f"{prefix}.connects_window_s", str(wanted.connects_window_s),
+            f"at least {limits.connects_window_s:g}, the exchange's own",
+        )  # fmt: skip
+
+
+def _host(market: MarketConfig) -> str:
+    return market.ws_url.split("/")[2]
+
+
+def check_fees(file: Path, fees: dict[str, MarketFees], enabled: dict[str, ExchangeConfig]) -> None:
+    """Refuse an enabled exchange without fees."""
+    for name in enabled:
+        if name not in fees:
+            raise ConfigError(str(file), f"fees.{name}", "nothing", "fees of an enabled exchange")
+
+
+def check_identity(file: Path, words: Sequence[ListingWord], known: Collection[str]) -> None:
+    """Refuse a word about no known source, a second word about one listing, and an empty word."""
+    seen: set[tuple[str, str]] = set()
+    for index, word in enumerate(words):
+        key = f"listing[{index}]"
+        if word.source not in known:
+            raise ConfigError(
+                str(file), f"{key}.source", repr(word.source), f"one of {sorted(known)}"
+            )
+        if (word.source, word.symbol) in seen:
+            found = f"{word.source} {word.symbol} again"
+            raise ConfigError(str(file), key, found, "one word about a listing")
+        if word.coin is None and word.multiplier is None and word.verdict is None:
+            raise ConfigError(str(file), key, "nothing said", "coin, multiplier or verdict")
+        seen.add((word.source, word.symbol))
