@@ -1,21 +1,53 @@
-"""Reading what exchanges send apart from quotes: listings and control frames. Pure.
+"""Reading what exchanges send apart from quotes: listings, tickers and control frames. Pure.
 
 The adapters share these so that a body or a frame that is not theirs always ends in the same
 error, whatever the exchange.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 import orjson
 
 from spreadscan.errors import DiscoveryError, FeedError
+from spreadscan.exchanges._adapter import RestRequest, TickerRequest
+from spreadscan.model import RawTicker
 
-__all__ = ["level_of", "listed_number", "read_control", "read_listing"]
+__all__ = [
+    "TickerFields",
+    "TickerRows",
+    "level_of",
+    "listed_number",
+    "read_control",
+    "read_listing",
+    "ticker_request",
+    "ticker_rows",
+    "tickers_of",
+]
 
 ShapeT = TypeVar("ShapeT")
+TickerRows = list[dict[str, Any]]
 SHOWN_BYTES = 120
+
+# Bid and ask further apart than this say little about what a coin costs.
+MAX_ASK_TO_BID = 1.05
+
+
+class TickerFields(msgspec.Struct, frozen=True, kw_only=True):
+    """What an exchange calls the fields of a ticker; ``""`` where it sends none."""
+
+    symbol: str = "symbol"
+    bid: str = ""
+    ask: str = ""
+    last: str = ""
+    mark: str = ""
+    index: str = ""
+    turnover: str = ""
+    """Quote currency of the last 24 hours."""
+    volume: str = ""
+    """Base coins of the last 24 hours; times the last price, it replaces a missing turnover."""
 
 
 def read_listing(body: bytes, shape: type[ShapeT]) -> ShapeT:
@@ -44,6 +76,100 @@ def listed_number(found: str | float) -> float:
         raise DiscoveryError(
             f"found {found!r} in a listing, expected a number of zero or more"
         ) from None
+
+
+def ticker_request(
+    path: str,
+    read_rows: Callable[[bytes], TickerRows],
+    fields: TickerFields,
+    query: tuple[tuple[str, str], ...] = (),
+) -> TickerRequest:
+    """Return the request of tickers that are read from rows.
+
+    Args:
+        path: below the market's address.
+        read_rows: body to rows; raises DiscoveryError when it is no such answer.
+        fields: what the rows call things.
+        query: of the request.
+    """
+    return TickerRequest(
+        request=RestRequest(path=path, query=query),
+        parse=lambda body: tickers_of(read_rows(body), fields),
+    )
+
+
+def ticker_rows(body: bytes) -> TickerRows:
+    """Return the rows of a body that is nothing but their list.
+
+    Raises:
+        DiscoveryError: the body is another one, such as an error's object.
+    """
+    return read_listing(body, TickerRows)
+
+
+def tickers_of(rows: TickerRows, fields: TickerFields) -> list[RawTicker]:
+    """Return tickers, with None for every value that is absent, empty, negative or no number.
+
+    A single bad value costs no more than itself: the other rows are as good as before.
+
+    Raises:
+        DiscoveryError: a row has no symbol, or no row has any value, so these are no tickers.
+    """
+    tickers = [_ticker(row, fields) for row in rows]
+    if not any(
+        value is not None
+        for row in tickers
+        for value in (row.price, row.index_price, row.turnover_usd)
+    ):
+        raise DiscoveryError(f"found no price and no volume in {len(rows)} tickers, expected some")
+    return tickers
+
+
+def _ticker(row: dict[str, Any], fields: TickerFields) -> RawTicker:
+    symbol = row.get(fields.symbol)
+    if not isinstance(symbol, str) or not symbol:
+        raise DiscoveryError(f"found {symbol!r} as the symbol of a ticker, expected a name")
+    last = _number_or_none(row.get(fields.last))
+    turnover = _number_or_none(row.get(fields.turnover))
+    if turnover is None:
+        turnover = _turnover(_number_or_none(row.get(fields.volume)), last)
+    return RawTicker(
+        exchange_symbol=symbol,
+        price=_price(
+            _number_or_none(row.get(fields.bid)),
+            _number_or_none(row.get(fields.ask)),
+            _number_or_none(row.get(fields.mark)),
+            last,
+        ),
+        index_price=_number_or_none(row.get(fields.index)) or None,
+        turnover_usd=turnover,
+    )
+
+
+def _price(
+    bid: float | None, ask: float | None, mark: float | None, last: float | None
+) -> float | None:
+    """Return the middle of a sane book, else the mark price, else the last one."""
+    if bid and ask and bid < ask <= MAX_ASK_TO_BID * bid:
+        return bid / 2 + ask / 2
+    # Never traded, or dead: a mark price that still stands there is nobody's.
+    if last == 0:
+        return None
+    return mark or last
+
+
+def _turnover(volume: float | None, last: float | None) -> float | None:
+    if not volume:
+        return volume
+    worth = volume * last if last else None
+    return worth if worth is not None and math.isfinite(worth) else None
+
+
+def _number_or_none(found: Any) -> float | None:
+    try:
+        return None if isinstance(found, bool) else _not_negative(found)
+    except (OverflowError, TypeError, ValueError):
+        return None
 
 
 def level_of(row: Any) -> tuple[float, float]:

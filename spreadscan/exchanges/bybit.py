@@ -24,6 +24,8 @@ Quirks:
   and must not be encoded again. The list also holds dated and USDC contracts, and stocks,
   commodities and currencies, told apart by ``symbolType``.
 * ``minOrderQty`` of spot is deprecated and not enforced, so spot states no least quantity.
+* REST tickers come on one page, and those of spot do have bid and ask. ``turnover24h`` is quote
+  currency, mark and index price are linear's alone. No weights: 600 requests in 5 s an address.
 
 Limits: 10 topics a request on spot, no documented number on linear; 21,000 characters of topics a
 connection; 500 connects in five minutes for one address and domain. The client sends a JSON ping
@@ -31,7 +33,7 @@ every 20 s; the server gives up after about 10 minutes.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import orjson
@@ -51,10 +53,20 @@ from spreadscan.exchanges._adapter import (
     Refused,
     RestRequest,
 )
-from spreadscan.exchanges._wire import level_of, listed_number, read_control, read_listing
+from spreadscan.exchanges._wire import (
+    TickerFields,
+    TickerRows,
+    level_of,
+    listed_number,
+    read_control,
+    read_listing,
+    ticker_request,
+)
 from spreadscan.model import ContractKind, Market, RawInstrument
 
 __all__ = ["ADAPTER"]
+
+ResultT = TypeVar("ResultT")
 
 CHANNEL = "orderbook.1."
 INSTRUMENTS_PATH = "/v5/market/instruments-info"
@@ -86,6 +98,19 @@ PLAN = JsonPlan(
     exchange_ms=("cts",),
     update_id=("data.u",),
     where=(("topic", (CHANNEL + "*",)), ("type", ("snapshot",))),
+)
+
+# As documented (shortened); linear adds "markPrice" and "indexPrice":
+#   {"retCode":0,"retMsg":"OK","result":{"category":"spot","list":[{"symbol":"BTCUSDT","bid1Price":
+#    "20517.96","ask1Price":"20527.77","lastPrice":"20533.13","turnover24h":"243765620.65899866",
+#    "volume24h":"11801.27771"}]},"retExtInfo":{},"time":1673859087947}
+TICKER = TickerFields(
+    bid="bid1Price",
+    ask="ask1Price",
+    last="lastPrice",
+    mark="markPrice",
+    index="indexPrice",
+    turnover="turnover24h",
 )
 
 HEARTBEAT = Heartbeat(payload='{"req_id":"heartbeat","op":"ping"}', interval_s=20.0)
@@ -122,18 +147,22 @@ class _Page(msgspec.Struct):
     nextPageCursor: str | None = None
 
 
-class _Listing(msgspec.Struct):
+class _TickerPage(msgspec.Struct):
+    list: TickerRows
+
+
+class _Answer(msgspec.Struct):
     retCode: int
     retMsg: str
     result: msgspec.Raw
 
 
-def _page(body: bytes) -> _Page:
+def _result(body: bytes, shape: type[ResultT]) -> ResultT:
     # An error's result is an empty object, which is no page: look at the code first.
-    listing = read_listing(body, _Listing)
-    if listing.retCode != 0:
-        raise DiscoveryError(f"found code {listing.retCode} ({listing.retMsg}), expected code 0")
-    return read_listing(bytes(listing.result), _Page)
+    answer = read_listing(body, _Answer)
+    if answer.retCode != 0:
+        raise DiscoveryError(f"found code {answer.retCode} ({answer.retMsg}), expected code 0")
+    return read_listing(bytes(answer.result), shape)
 
 
 def parse_spot(body: bytes) -> list[RawInstrument]:
@@ -142,7 +171,7 @@ def parse_spot(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_spot_instrument(row) for row in _page(body).list]
+    return [_spot_instrument(row) for row in _result(body, _Page).list]
 
 
 def _spot_instrument(row: _Row) -> RawInstrument:
@@ -168,7 +197,7 @@ def parse_futures(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_futures_instrument(row) for row in _page(body).list]
+    return [_futures_instrument(row) for row in _result(body, _Page).list]
 
 
 def _futures_instrument(row: _Row) -> RawInstrument:
@@ -219,8 +248,12 @@ def next_page(body: bytes) -> RestRequest | None:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    cursor = _page(body).nextPageCursor
+    cursor = _result(body, _Page).nextPageCursor
     return _instruments("linear", f"cursor={cursor}") if cursor else None
+
+
+def _ticker_rows(body: bytes) -> TickerRows:
+    return _result(body, _TickerPage).list
 
 
 def _topic(symbol: str) -> str:
@@ -315,6 +348,9 @@ def _market(category: str, market: Market) -> MarketSpec:
         instruments=_instruments(category),
         parse_instruments=parse_spot if is_spot else parse_futures,
         next_page=(lambda _body: None) if is_spot else next_page,
+        tickers=(
+            ticker_request("/v5/market/tickers", _ticker_rows, TICKER, (("category", category),)),
+        ),
         plan=PLAN,
         limits=Limits(
             topics_per_message=10 if is_spot else None,

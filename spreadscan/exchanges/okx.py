@@ -19,6 +19,10 @@ Quirks:
   of another shape, or too many of them (60014), is refused as a whole and names nobody.
 * Announced listings come with nearly all fields empty; every number is a string, ``""`` is null.
 * Stocks, commodities and currencies are swaps too, told apart by ``instCategory``.
+* ``volCcy24h`` of a ticker is quote currency on spot and *base coins* on swaps. Before the opening
+  auction a best ask may stand below the best bid. Tickers carry no index price: that is a list of
+  its own (``index-tickers``, read 2026-06-29), by pair, and a swap's index is that of its pair.
+  Each of the two: 20 requests in 2 s for one address.
 
 Limits: three connects a second for one address; 480 requests an hour on one connection, so
 subscriptions are batched; all arguments of subscriptions within 64 KiB (a longer frame closes the
@@ -29,6 +33,7 @@ connection with 1009); channels on one connection are capped by an unpublished n
 
 import re
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import msgspec
 import orjson
@@ -47,11 +52,22 @@ from spreadscan.exchanges._adapter import (
     Pong,
     Refused,
     RestRequest,
+    TickerRequest,
 )
-from spreadscan.exchanges._wire import listed_number, read_control, read_listing
-from spreadscan.model import ContractKind, Market, RawInstrument
+from spreadscan.exchanges._wire import (
+    TickerFields,
+    TickerRows,
+    listed_number,
+    read_control,
+    read_listing,
+    ticker_request,
+    tickers_of,
+)
+from spreadscan.model import ContractKind, Market, RawInstrument, RawTicker
 
 __all__ = ["ADAPTER"]
+
+RowsT = TypeVar("RowsT")
 
 CHANNEL = "bbo-tbt"
 
@@ -79,6 +95,19 @@ PLAN = JsonPlan(
     update_id=("data.0.seqId",),
     where=(("arg.channel", (CHANNEL, "tickers")),),
 )
+
+# As documented (shortened):
+#   {"code":"0","msg":"","data":[{"instType":"SWAP","instId":"LTC-USD-SWAP","last":"9999.99",
+#    "askPx":"9999.99","bidPx":"8888.88","volCcy24h":"2222","vol24h":"2222","ts":"1597026383085"}]}
+SPOT_TICKER = TickerFields(
+    symbol="instId", bid="bidPx", ask="askPx", last="last", turnover="volCcy24h"
+)
+SWAP_TICKER = msgspec.structs.replace(SPOT_TICKER, turnover="", volume="volCcy24h")
+# As documented (shortened), by pair and not by swap:
+#   {"code":"0","msg":"","data":[{"instId":"BTC-USDT","idxPx":"43350","high24h":"43649.7","ts":
+#    "1649419644492"}]}
+INDEX_TICKER = TickerFields(symbol="instId", index="idxPx")
+SWAP_OF_INDEX = "-SWAP"
 
 LIMITS = Limits(
     topic_bytes_per_connection=65_536,
@@ -110,17 +139,17 @@ class _Row(msgspec.Struct):
     instCategory: str = ""
 
 
-class _Listing(msgspec.Struct):
+class _Answer(msgspec.Struct, Generic[RowsT]):
     code: str
     msg: str
-    data: list[_Row]
+    data: RowsT
 
 
-def _rows(body: bytes) -> list[_Row]:
-    listing = read_listing(body, _Listing)
-    if listing.code != "0":
-        raise DiscoveryError(f"found code {listing.code} ({listing.msg}), expected code 0")
-    return listing.data
+def _rows(body: bytes, shape: type[_Answer[RowsT]]) -> RowsT:
+    answer = read_listing(body, shape)
+    if answer.code != "0":
+        raise DiscoveryError(f"found code {answer.code} ({answer.msg}), expected code 0")
+    return answer.data
 
 
 def parse_spot(body: bytes) -> list[RawInstrument]:
@@ -129,7 +158,7 @@ def parse_spot(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_spot_instrument(row) for row in _rows(body)]
+    return [_spot_instrument(row) for row in _rows(body, _Answer[list[_Row]])]
 
 
 def _spot_instrument(row: _Row) -> RawInstrument:
@@ -154,7 +183,7 @@ def parse_futures(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_futures_instrument(row) for row in _rows(body)]
+    return [_futures_instrument(row) for row in _rows(body, _Answer[list[_Row]])]
 
 
 def _futures_instrument(row: _Row) -> RawInstrument:
@@ -190,6 +219,18 @@ def _special_kind(row: _Row) -> ContractKind | None:
     if row.instCategory not in CRYPTO_CATEGORIES:
         return ContractKind.NOT_CRYPTO
     return None
+
+
+def _ticker_rows(body: bytes) -> TickerRows:
+    return _rows(body, _Answer[TickerRows])
+
+
+def _swap_indices(body: bytes) -> list[RawTicker]:
+    """Return the index of every pair under the name that its swap would have."""
+    return [
+        msgspec.structs.replace(row, exchange_symbol=row.exchange_symbol + SWAP_OF_INDEX)
+        for row in tickers_of(_ticker_rows(body), INDEX_TICKER)
+    ]
 
 
 def _topic(symbol: str) -> str:
@@ -246,10 +287,24 @@ def classify(frame: bytes) -> Control:
     raise FeedError(f"found an object with keys {sorted(tree)}, expected an event or a channel")
 
 
+SWAP_INDICES = TickerRequest(
+    request=RestRequest(path="/api/v5/market/index-tickers", query=(("quoteCcy", "USDT"),)),
+    parse=_swap_indices,
+)
+
+
 def _market(kind: str, market: Market) -> MarketSpec:
+    is_spot = market is Market.SPOT
+    tickers = ticker_request(
+        "/api/v5/market/tickers",
+        _ticker_rows,
+        SPOT_TICKER if is_spot else SWAP_TICKER,
+        (("instType", kind),),
+    )
     return MarketSpec(
         instruments=RestRequest(path="/api/v5/public/instruments", query=(("instType", kind),)),
-        parse_instruments=parse_spot if market is Market.SPOT else parse_futures,
+        parse_instruments=parse_spot if is_spot else parse_futures,
+        tickers=(tickers,) if is_spot else (tickers, SWAP_INDICES),
         plan=PLAN,
         limits=LIMITS,
         topic=_topic,

@@ -4,12 +4,13 @@ import math
 
 import orjson
 import pytest
+from ticker_bodies import TICKERS
 
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import source_named
 from spreadscan.exchanges._adapter import Ack, Ignored, Notice, Refused
 from spreadscan.kernel.extract import Extractor
-from spreadscan.model import ContractKind, QuoteStatus
+from spreadscan.model import ContractKind, QuoteStatus, RawTicker
 
 SPOT = source_named("binance_spot")
 FUTURES = source_named("binance_futures")
@@ -219,3 +220,52 @@ def test_numbers_of_a_listing_are_finite():
     row = parsed(FUTURES, futures_row())
 
     assert all(math.isfinite(value) for value in (row.tick_size, row.qty_step, row.contract_size))
+
+
+def tickers(source, path, *rows):
+    """Rows behind the documented one, which is left out of what is returned."""
+    (request,) = [each for each in source.spec.tickers if each.request.path == path]
+    return request.parse(orjson.dumps([*TICKERS[source.name][path], *rows]))
+
+
+def test_spot_costs_the_middle_of_its_book():
+    (row,) = tickers(SPOT, "/api/v3/ticker/24hr")
+
+    assert row == RawTicker(exchange_symbol="BTCUSDT", price=4.000001, turnover_usd=15.3)
+
+
+def test_spot_row_that_was_delisted_has_no_book():
+    zero = "0.00000000"
+    dead = {"symbol": "BCCUSDT", "bidPrice": zero, "askPrice": zero, "quoteVolume": zero}
+
+    rows = tickers(
+        SPOT, "/api/v3/ticker/24hr", dead | {"lastPrice": zero}, dead | {"lastPrice": "420.1"}
+    )
+
+    assert [row.price for row in rows[1:]] == [None, 420.1]
+    assert [row.turnover_usd for row in rows[1:]] == [0.0, 0.0]
+
+
+def test_perpetual_costs_its_mark_price_and_tells_its_index():
+    (row,) = tickers(FUTURES, "/fapi/v1/premiumIndex")
+
+    assert row == RawTicker(
+        exchange_symbol="BTCUSDT", price=11793.63104562, index_price=11781.8049597
+    )
+
+
+def test_perpetual_without_a_mark_price_falls_back_to_its_last_one():
+    nothing = {"symbol": "NEWUSDT", "markPrice": "0.00000000", "indexPrice": "0.00000000"}
+    traded = {"symbol": "NEWUSDT", "lastPrice": "2.5", "quoteVolume": "1000"}
+
+    first = tickers(FUTURES, "/fapi/v1/premiumIndex", nothing)[1]
+    second = tickers(FUTURES, "/fapi/v1/ticker/24hr", traded)[1]
+
+    assert first == RawTicker(exchange_symbol="NEWUSDT")
+    assert second == RawTicker(exchange_symbol="NEWUSDT", price=2.5, turnover_usd=1000.0)
+
+
+def test_mark_price_is_asked_for_before_the_last_one():
+    assert [each.request.path for each in FUTURES.spec.tickers] == [
+        "/fapi/v1/premiumIndex", "/fapi/v1/ticker/24hr",
+    ]  # fmt: skip

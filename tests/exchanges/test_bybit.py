@@ -2,12 +2,13 @@
 
 import orjson
 import pytest
+from ticker_bodies import BYBIT_ROW
 
 from spreadscan.errors import DiscoveryError, FeedError
 from spreadscan.exchanges import source_named
 from spreadscan.exchanges._adapter import Ack, Ignored, PartialQuote, Pong, Refused
 from spreadscan.kernel.extract import Extractor
-from spreadscan.model import ContractKind, QuoteStatus
+from spreadscan.model import ContractKind, QuoteStatus, RawTicker
 
 SPOT = source_named("bybit_spot")
 FUTURES = source_named("bybit_futures")
@@ -315,3 +316,48 @@ def test_reply_with_an_error_code_is_no_listing():
         FUTURES.spec.parse_instruments(body)
     with pytest.raises(DiscoveryError, match="10001"):
         FUTURES.spec.next_page(body)
+
+
+def tickers(source, *rows, **changes):
+    (request,) = source.spec.tickers
+    return request.parse(listing(*rows, **changes))
+
+
+@pytest.mark.parametrize(("source", "category"), [(SPOT, "spot"), (FUTURES, "linear")])
+def test_tickers_are_asked_for_by_category(source, category):
+    (request,) = source.spec.tickers
+
+    assert dict(request.request.query) == {"category": category}
+
+
+def test_ticker_costs_the_middle_of_its_book():
+    (row,) = tickers(SPOT, BYBIT_ROW)
+
+    assert row == RawTicker(
+        exchange_symbol="BTCUSDT",
+        price=(20517.96 + 20527.77) / 2,
+        turnover_usd=243765620.65899866,
+    )
+
+
+@pytest.mark.parametrize("side", ["bid1Price", "ask1Price"])
+@pytest.mark.parametrize("empty", ["", "0", None])
+def test_perpetual_with_one_side_costs_its_mark_price(side, empty):
+    (row,) = tickers(
+        FUTURES, BYBIT_ROW | {"markPrice": "20530.1", "indexPrice": "20529.5", side: empty}
+    )
+
+    assert (row.price, row.index_price) == (20530.1, 20529.5)
+
+
+def test_contract_before_its_first_trade_has_no_price():
+    waiting = dict.fromkeys(BYBIT_ROW, "") | {"symbol": "NEWUSDT", "turnover24h": "0"}
+
+    row = tickers(FUTURES, BYBIT_ROW, waiting)[1]
+
+    assert row == RawTicker(exchange_symbol="NEWUSDT", turnover_usd=0.0)
+
+
+def test_tickers_with_an_error_code_are_none():
+    with pytest.raises(DiscoveryError, match=r"10006 \(Too many visits!\)"):
+        tickers(SPOT, BYBIT_ROW, retCode=10006, retMsg="Too many visits!")

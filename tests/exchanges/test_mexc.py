@@ -2,12 +2,13 @@
 
 import orjson
 import pytest
+from ticker_bodies import TICKERS
 
 from spreadscan.errors import DiscoveryError, FeedError
 from spreadscan.exchanges import source_named
 from spreadscan.exchanges._adapter import Ack, Ignored, Notice, Pong, Refused
 from spreadscan.kernel.extract import Extractor
-from spreadscan.model import ContractKind, QuoteStatus
+from spreadscan.model import ContractKind, QuoteStatus, RawTicker
 
 SPOT = source_named("mexc_spot")
 FUTURES = source_named("mexc_futures")
@@ -355,3 +356,64 @@ def test_error_in_the_envelope_is_no_listing(body):
 def test_contract_of_an_impossible_size_is_refused():
     with pytest.raises(DiscoveryError, match="expected a number"):
         parsed_contract(contract_row(contractSize=-1.0))
+
+
+def spot_tickers(*rows):
+    (request,) = SPOT.spec.tickers
+    return request.parse(orjson.dumps([*TICKERS[SPOT.name][request.request.path], *rows]))
+
+
+def futures_tickers(*rows):
+    (request,) = FUTURES.spec.tickers
+    answer = TICKERS[FUTURES.name][request.request.path]
+    return request.parse(orjson.dumps(answer | {"data": [*answer["data"], *rows]}))
+
+
+def test_turnover_that_is_null_is_the_volume_at_the_last_price():
+    (row,) = spot_tickers()
+
+    assert row.price == pytest.approx(46260.395)
+    assert row.turnover_usd == 1732.461487 * 46263.71
+
+
+def test_pair_whose_numbers_are_all_null_has_no_price():
+    names = ("lastPrice", "bidPrice", "askPrice", "volume", "quoteVolume")
+
+    assert spot_tickers({"symbol": "AUSDT"} | dict.fromkeys(names))[1] == RawTicker(
+        exchange_symbol="AUSDT"
+    )
+
+
+def test_contract_costs_the_middle_of_its_book_and_tells_its_index():
+    (row,) = futures_tickers()
+
+    assert row == RawTicker(
+        exchange_symbol="BTC_USDT",
+        price=29019.25,
+        index_price=29006.2,
+        turnover_usd=1105314649.44675,
+    )
+
+
+def test_contract_without_a_book_costs_its_fair_price():
+    row = futures_tickers({"symbol": "A_USDT", "lastPrice": 2.5, "bid1": 0, "fairPrice": 2.4})[1]
+
+    assert row.price == 2.4
+
+
+def test_dead_contract_has_no_price_although_a_fair_one_is_left_standing():
+    dead = {"symbol": "A_USDT", "lastPrice": 0, "bid1": 0, "ask1": 0, "fairPrice": 2.4}
+
+    row = futures_tickers(dead | {"amount24": 0, "maxBidPrice": 2.6, "minAskPrice": 2.2})[1]
+
+    assert row == RawTicker(exchange_symbol="A_USDT", turnover_usd=0.0)
+
+
+@pytest.mark.parametrize(("success", "code"), [(False, 510), (False, 0), (True, 510)])
+def test_tickers_refused_with_status_200_are_none(success, code):
+    (request,) = FUTURES.spec.tickers
+    answer = TICKERS[FUTURES.name][request.request.path]
+    refusal = answer | {"success": success, "code": code, "message": "too frequent"}
+
+    with pytest.raises(DiscoveryError, match=rf"{code} \(too frequent\)"):
+        request.parse(orjson.dumps(refusal))

@@ -2,12 +2,13 @@
 
 import orjson
 import pytest
+from ticker_bodies import OKX_ROW
 
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import source_named
 from spreadscan.exchanges._adapter import Ack, Ignored, Notice, Pong, Refused
 from spreadscan.kernel.extract import Extractor
-from spreadscan.model import ContractKind, QuoteStatus
+from spreadscan.model import ContractKind, QuoteStatus, RawTicker
 
 SPOT = source_named("okx_spot")
 FUTURES = source_named("okx_futures")
@@ -222,3 +223,64 @@ def test_refusal_of_a_whole_request_names_no_symbol():
 def test_restart_of_sequence_ids_is_told_by_the_time():
     assert SPOT.spec.is_restart_told_by_time
     assert FUTURES.spec.is_restart_told_by_time
+
+
+def tickers(source, *rows):
+    return source.spec.tickers[0].parse(listing(*rows))
+
+
+@pytest.mark.parametrize(("source", "kind"), [(SPOT, "SPOT"), (FUTURES, "SWAP")])
+def test_tickers_are_asked_for_by_type(source, kind):
+    assert dict(source.spec.tickers[0].request.query) == {"instType": kind}
+
+
+def test_volume_in_currency_is_quote_on_spot_and_coins_on_a_swap():
+    (spot,) = tickers(SPOT, OKX_ROW | {"instId": "BTC-USDT"})
+    (swap,) = tickers(FUTURES, OKX_ROW | {"instId": "BTC-USDT-SWAP"})
+
+    assert spot == RawTicker(exchange_symbol="BTC-USDT", price=43351.1, turnover_usd=2222.0)
+    assert swap == RawTicker(
+        exchange_symbol="BTC-USDT-SWAP", price=43351.1, turnover_usd=2222 * 43351.1
+    )
+
+
+def test_documented_book_twelve_percent_wide_gives_way_to_the_last_price():
+    wide = {"instId": "LTC-USD-SWAP", "last": "9999.99", "askPx": "9999.99", "bidPx": "8888.88"}
+
+    (row,) = tickers(FUTURES, wide)
+
+    assert row.price == 9999.99
+
+
+def test_book_crossed_before_the_opening_gives_way_to_the_last_price():
+    crossed = {"instId": "NEW-USDT", "last": "1.5", "askPx": "1.4", "bidPx": "1.6"}
+
+    assert tickers(SPOT, crossed)[0].price == 1.5
+
+
+def test_swap_that_is_announced_has_no_price():
+    waiting = dict.fromkeys(OKX_ROW, "") | {"instId": "NEW-USDT-SWAP"}
+
+    rows = tickers(FUTURES, OKX_ROW | {"instId": "BTC-USDT-SWAP"}, waiting)
+
+    assert rows[1] == RawTicker(exchange_symbol="NEW-USDT-SWAP")
+
+
+def test_index_of_a_pair_is_that_of_its_swap():
+    _tickers, indices = FUTURES.spec.tickers
+
+    rows = indices.parse(
+        listing({"instId": "BTC-USDT", "idxPx": "43350"}, {"instId": "X-USDT", "idxPx": ""})
+    )
+
+    assert dict(indices.request.query) == {"quoteCcy": "USDT"}
+    assert rows == [
+        RawTicker(exchange_symbol="BTC-USDT-SWAP", index_price=43350.0),
+        RawTicker(exchange_symbol="X-USDT-SWAP"),
+    ]
+
+
+def test_tickers_with_an_error_code_are_none():
+    for request in FUTURES.spec.tickers:
+        with pytest.raises(DiscoveryError, match="50011"):
+            request.parse(b'{"code":"50011","msg":"Too Many Requests","data":[]}')
