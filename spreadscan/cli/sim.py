@@ -11,11 +11,11 @@ import typer
 from spreadscan.cli.duration import parse_duration_s
 from spreadscan.config import Config, load_config
 from spreadscan.errors import EXIT_USAGE, SpreadscanError
-from spreadscan.sim.faults import Scenario, load_scenario
 from spreadscan.sim.market import MarketSettings
 from spreadscan.sim.process import Tls, simulate
 from spreadscan.sim.replay import ReplaySettings
-from spreadscan.sim.simulation import SimulationSettings, listed_symbols
+from spreadscan.sim.scenario import Scenario, load_scenario
+from spreadscan.sim.simulation import SimulationSettings
 from spreadscan.sim.tls import TlsFault, server_context
 from spreadscan.sim.universe import MAX_COINS
 from spreadscan.sim.venues import venues
@@ -48,7 +48,7 @@ def sim(  # noqa: PLR0913 - one parameter is one option of the command line
         bool, typer.Option("--loop", help="Begin a replay again at its end, on new connections.")
     ] = False,
     scenario: Annotated[
-        Path | None, typer.Option(help="A TOML file of [[fault]] tables to play.")
+        Path | None, typer.Option(help="A TOML file of [[fault]] and [[coin]] tables to play.")
     ] = None,
     tls: Annotated[
         bool, typer.Option("--tls", help="Serve https and wss; implied by https in [sim].")
@@ -129,7 +129,7 @@ def _seconds(text: str) -> float:
 def _scenario(file: Path | None, exchanges: tuple[str, ...], symbols: int) -> Scenario:
     if file is None:
         return Scenario()
-    return load_scenario(file, listed_symbols(exchanges, symbols))
+    return load_scenario(file, exchanges, symbols)
 
 
 def _ca_file(tree: Config, folder: Path | None, stack: contextlib.ExitStack) -> Path:

@@ -1,15 +1,17 @@
 """Plays a scenario: begins and ends its faults, each at its time.
 
-What faults do to quotes stands in ``sim/faults.py``; here are connections, listings and refusals.
+What faults do to quotes stands in ``sim/faults.py``, to REST answers in ``sim/spoil.py``; here are
+connections, listings and refusals.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from spreadscan.sim.faults import Disturbance, Fault, Scenario
+from spreadscan.sim.faults import REST_KINDS, UNSERVED_KINDS, Disturbance, Fault
 from spreadscan.sim.gate import Refusal
 from spreadscan.sim.hub import Hub
 from spreadscan.sim.market import Market
+from spreadscan.sim.scenario import Scenario
 from spreadscan.sim.server import Servers
 from spreadscan.sim.venues import Venue
 
@@ -70,6 +72,7 @@ class Director:
         self._present = [fault for fault in self._present if fault not in over] + lasting
         self._disturbance.change(self._present)
         self._stage.servers.refuse(self._refusals(now_s - elapsed_s))
+        self._stage.servers.rest.spoil([f for f in self._present if f.kind in REST_KINDS])
         for fault in over:
             self._end(fault)
         for fault in begun:
@@ -96,27 +99,30 @@ class Director:
                 rows = self._rows(fault)
                 self._stage.market.renumber(rows)
                 self._stage.hub.publish(rows, now_s)
-            case "delist":
-                self._list(fault, is_listed=False)
+            case "unknown" | "delist":
+                self._list_anew(fault)
             case _:
                 pass
 
     def _end(self, fault: Fault) -> None:
         self._say(f"over: {_described(fault)}")
-        if fault.kind == "delist":
-            self._list(fault, is_listed=True)
+        if fault.kind in UNSERVED_KINDS:
+            self._list_anew(fault)
         elif fault.kind == "shutdown":
             self._stage.servers.close_announced(self._sources(fault), SERVICE_RESTART)
 
-    def _list(self, fault: Fault, *, is_listed: bool) -> None:
+    def _list_anew(self, fault: Fault) -> None:
+        """Show and serve the fault's symbol, unless a fault under way says otherwise."""
+        symbol = fault.symbol
         for venue in self._stage.venues:
-            if not fault.hits(venue.source):
+            listed = {listing.exchange_symbol for listing in venue.listings}
+            if symbol not in listed or not fault.hits(venue.source):
                 continue
-            for listing in venue.listings:
-                symbol = listing.exchange_symbol
-                if symbol == fault.symbol:
-                    (venue.delisted.discard if is_listed else venue.delisted.add)(symbol)
-                    self._stage.servers.list_symbol(venue.source, symbol, is_listed=is_listed)
+            assert symbol is not None  # NEEDS_SYMBOL
+            kinds = {f.kind for f in self._present if f.symbol == symbol and f.hits(venue.source)}
+            (venue.delisted.add if "delist" in kinds else venue.delisted.discard)(symbol)
+            is_served = not kinds & UNSERVED_KINDS
+            self._stage.servers.list_symbol(venue.source, symbol, is_listed=is_served)
 
     def _refusals(self, began_s: float) -> dict[str, Refusal]:
         found: dict[str, Refusal] = {}

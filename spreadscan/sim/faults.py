@@ -1,29 +1,52 @@
-"""Scenarios: which faults begin when, read from TOML, and what they do to outgoing quotes.
+"""What a scenario file may hold, and what its faults do to outgoing quotes.
 
-    [[fault]]
+    [[fault]]                   # any number of them; the kinds stand below
     at_s = 10.0                 # after the start of the run
     kind = "stall"
     source = "okx_spot"         # or an exchange, "okx"; without it every source
     symbol = "BTC-USDT"         # in the exchange's spelling; without it every symbol
     for_s = 15.0                # without it to the end of the run
 
-Pure: no clock, no socket; chance comes from the seed, so that a run can be repeated. What happens
-to connections and listings is ``sim/director.py``'s part.
+    [[fault]]
+    at_s = 0.0
+    kind = "half_list"          # html, error_body, empty_list, half_list, slow_rest: REST answers
+    source = "bybit"
+    answers = "listing"         # or "tickers" or "all"
+    delay_ms = 5000             # slow_rest: how late they come
+
+    [[coin]]                    # a coin on top of the usual ones, last in liquidity
+    name = "NEIROETH"           # its true name; no client sees it
+    price_usd = 0.062
+    contract_coins = 10.0       # where contracts are counted; without it some dollars' worth
+    [coin.listed]               # its base ticker by source; the other sources do not list it
+    bybit_spot = "NEIRO"        # two coins may share a ticker at different sources
+    bybit_futures = { base = "1000NEIRO", coins = 1000 }          # priced by the thousand
+    mexc_futures = { base = "NEIRO", base_name = "NEIROETH" }     # baseCoin and baseCoinName
+
+An added coin takes the place of a stranger row of that symbol. The file is read by
+``sim/scenario.py``; what happens to connections and listings is ``sim/director.py``'s part. Pure:
+no clock, no socket; chance comes from the seed, so that a run can be repeated.
 """
 
 import random
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from spreadscan.errors import ConfigError
 from spreadscan.sim.venues import Frame
 
-__all__ = ["DATA_KINDS", "Disturbance", "Fault", "Kind", "Outgoing", "Scenario", "load_scenario"]
+__all__ = [
+    "DATA_KINDS",
+    "NEEDS_SYMBOL",
+    "REST_KINDS",
+    "UNSERVED_KINDS",
+    "Disturbance",
+    "Fault",
+    "Kind",
+    "Outgoing",
+]
 
 Kind = Literal[
     "stall",  # connections live, pings are answered, no quotes
@@ -38,13 +61,21 @@ Kind = Literal[
     "429",  # REST and handshakes are refused, with Retry-After
     "418",  # the same as a ban
     "lifetime",  # connections are closed at the age of life_s
-    "delist",  # the symbol falls silent, is unknown to subscribe and dead or gone in the listing
+    "unknown",  # the symbol falls silent and is unknown to subscribe, though REST shows it trading
+    "delist",  # the same, and dead or gone in the listing and the tickers
     "maintenance",  # connections are closed; REST and handshakes get 503
     "shutdown",  # announced where the exchange announces it; closed after for_s
     "skew",  # the exchange's clock is skew_ms ahead
+    "html",  # REST answers are a web page, with status 200
+    "error_body",  # REST answers are the exchange's own error, with status 200
+    "empty_list",  # REST answers are in order, and their list is empty
+    "half_list",  # the same with the first half of the list
+    "slow_rest",  # REST answers come delay_ms late
 ]
-DATA_KINDS = {"stall", "mute", "garbage", "duplicate", "reorder", "delay", "delist"}
-NEEDS_SYMBOL = {"mute", "delist"}
+UNSERVED_KINDS = {"unknown", "delist"}
+REST_KINDS = {"html", "error_body", "empty_list", "half_list", "slow_rest"}
+DATA_KINDS = {"stall", "mute", "garbage", "duplicate", "reorder", "delay"} | UNSERVED_KINDS
+NEEDS_SYMBOL = {"mute"} | UNSERVED_KINDS
 # What these kinds last when nothing is said.
 MOMENTARY = {"drop", "renumber"}
 SHUTDOWN_NOTICE_S = 5.0
@@ -65,6 +96,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     share: Annotated[float, Meta(gt=0, le=1)] = 0.1
     """garbage, duplicate, reorder: of the quotes."""
     delay_ms: Positive = 500.0
+    """delay, slow_rest."""
+    answers: Literal["listing", "tickers", "all"] = "listing"
+    """html, error_body, empty_list, half_list, slow_rest: which of them."""
     skew_ms: int = 5000
     """Negative for a clock that is behind."""
     life_s: Positive = 60.0
@@ -82,44 +116,6 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def hits(self, source: str) -> bool:
         """Return whether it is about this source."""
         return self.source in (None, source, source.rpartition("_")[0])
-
-
-class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A scenario file."""
-
-    fault: tuple[Fault, ...] = ()
-
-
-def load_scenario(file: Path, listed: Sequence[tuple[str, str]]) -> Scenario:
-    """Read and check a scenario.
-
-    Args:
-        file: the TOML file.
-        listed: (source, exchange symbol) of everything that is simulated.
-
-    Raises:
-        ConfigError: the file cannot be read, a key or value is wrong, or a fault is about a source
-            or symbol that is not simulated.
-    """
-    try:
-        scenario = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Scenario)
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise ConfigError(str(file), "", found, "a readable scenario") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(str(file), "", str(error), "[[fault]] tables") from None
-    for number, fault in enumerate(scenario.fault):
-        key = f"fault.{number}"
-        names = {symbol for source, symbol in listed if fault.hits(source)}
-        if not names:
-            known = ", ".join(dict.fromkeys(source for source, _ in listed))
-            raise ConfigError(str(file), f"{key}.source", repr(fault.source), f"one of {known}")
-        if fault.kind in NEEDS_SYMBOL and fault.symbol is None:
-            raise ConfigError(str(file), f"{key}.symbol", "none", f"one for kind {fault.kind!r}")
-        if fault.symbol is not None and fault.symbol not in names:
-            expected = "a symbol that the source lists"
-            raise ConfigError(str(file), f"{key}.symbol", repr(fault.symbol), expected)
-    return scenario
 
 
 class Outgoing(NamedTuple):
@@ -176,7 +172,7 @@ class Disturbance:
         delay_s = 0.0
         for fault in self._on_row.get(row, ()):
             match fault.kind:
-                case "stall" | "mute" | "delist":
+                case "stall" | "mute" | "unknown" | "delist":
                     return []
                 case "delay":
                     delay_s += fault.delay_ms / 1000

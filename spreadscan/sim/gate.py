@@ -1,9 +1,10 @@
-"""What stands before a conversation: shut doors, ledgers, and the WebSocket's own frames."""
+"""What stands before a conversation: addresses, shut doors, ledgers, the WebSocket's own frames."""
 
+import errno
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
@@ -11,10 +12,20 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import Event
 
+from spreadscan.errors import PortInUse, SpreadscanError
 from spreadscan.sim.manners import Ledger, SlidingCount
 from spreadscan.sim.venues import Venue
 
-__all__ = ["Refusal", "SimConnection", "ledgers_of", "shut"]
+__all__ = ["Refusal", "SimClock", "SimConnection", "bound", "ledgers_of", "shut"]
+
+BoundT = TypeVar("BoundT")
+
+
+class SimClock(NamedTuple):
+    """The two clocks of the simulator, injected."""
+
+    monotonic_s: Callable[[], float]
+    wall_ms: Callable[[], int]
 
 
 class Refusal(NamedTuple):
@@ -43,6 +54,21 @@ class SimConnection(ServerConnection):
         is_control = isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG)
         if is_control and self.on_control is not None:
             self.on_control()
+
+
+async def bound(address: str, binding: Awaitable[BoundT]) -> BoundT:
+    """Wait for an address to be bound.
+
+    Raises:
+        PortInUse: another process listens there.
+        SpreadscanError: it cannot be bound for another reason.
+    """
+    try:
+        return await binding
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(address) from None
+        raise SpreadscanError(f"{address}: cannot listen: {error.strerror or error}") from None
 
 
 def shut(status: int, retry_after_s: int) -> Response:

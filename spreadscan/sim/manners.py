@@ -37,8 +37,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connects_window_s: float = 300.0
     connects_status: int = 429
     """What a handshake beyond that is refused with."""
-    rest_requests: int | None = None
-    """Listing requests per rest_window_s."""
+    rest_weight: int | None = None
+    """Weight of all REST requests per rest_window_s; a request weighs what its endpoint says."""
+    rest_per_path: bool = False
+    """Whether every path has a window of its own."""
     rest_window_s: float = 60.0
     rest_status: int = 429
     """What a request beyond that is refused with."""
@@ -47,18 +49,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlidingCount:
-    """Counts events in a window that ends now."""
+    """Counts events, each with its weight, in a window that ends now."""
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._times: deque[float] = deque()
+        self._events: deque[tuple[float, int]] = deque()
+        self._sum = 0
 
-    def add(self, now_s: float) -> int:
-        """Count one event and return how many are in the window, this one included."""
-        self._times.append(now_s)
-        while self._times[0] <= now_s - self._window_s:
-            self._times.popleft()
-        return len(self._times)
+    def add(self, now_s: float, weight: int = 1) -> int:
+        """Count one event and return the weight of all in the window, this one included."""
+        self._events.append((now_s, weight))
+        self._sum += weight
+        while self._events[0][0] <= now_s - self._window_s:
+            self._sum -= self._events.popleft()[1]
+        return self._sum
 
 
 class Overrun(msgspec.Struct):
@@ -106,7 +110,7 @@ class Ledger:
         self.events: list[OverrunEvent] = []
         self._started_s = started_s
         self._connects = connects or SlidingCount(limits.connects_window_s)
-        self._rest = SlidingCount(limits.rest_window_s)
+        self._rest: dict[str, SlidingCount] = {}
         self._banned_until_s: dict[str, float] = {}
 
     def admits_connect(self, now_s: float) -> bool:
@@ -116,11 +120,13 @@ class Ledger:
         self.refused_connects += not is_admitted
         return is_admitted
 
-    def admits_request(self, now_s: float) -> bool:
-        """Count a REST request and return whether the limit lets it in."""
+    def admits_request(self, now_s: float, path: str = "", weight: int = 1) -> bool:
+        """Count a REST request and return whether the limit lets it in; refused ones weigh too."""
         self.rest_requests += 1
-        found = self._rest.add(now_s)
-        is_admitted = not self.check("rest_requests", self.limits.rest_requests, found, now_s)
+        pool = path if self.limits.rest_per_path else ""
+        window = self._rest.setdefault(pool, SlidingCount(self.limits.rest_window_s))
+        found = window.add(now_s, weight)
+        is_admitted = not self.check("rest_weight", self.limits.rest_weight, found, now_s)
         self.refused_rest_requests += not is_admitted
         return is_admitted
 

@@ -172,6 +172,24 @@ class Market:
         index = np.asarray(rows, dtype=np.int64)
         return list(map(Quote, rows, *(column[index].tolist() for column in columns)))
 
+    def present_quotes(self, rows: Sequence[int]) -> list[Quote]:
+        """Return the same for tickers: a recorded row stands where its recording was last."""
+        muted = np.asarray(rows, dtype=np.int64)
+        muted = muted[self._is_muted[muted]]
+        self._bid_ticks[muted], self._ask_ticks[muted] = self._touch(self._shown_mid[muted], muted)
+        return self.quotes(rows)
+
+    def index_prices(self, rows: Sequence[int]) -> list[float]:
+        """Return the coins' prices over all sources, free of any source's departure from them.
+
+        In quoted units of each row, of one bundle where the row quotes bundles.
+        """
+        index = np.asarray(rows, dtype=np.int64)
+        prices: list[float] = (
+            self._coin_price[self._coin[index]] * self._price_coins[index]
+        ).tolist()
+        return prices
+
     def renumber(self, rows: Iterable[int]) -> None:
         """Let the update ids of these rows begin anew at 1, as after an exchange's restart."""
         self._update_id[list(rows)] = 1
@@ -196,6 +214,7 @@ class Market:
     def follow(self, row: int, quoted_mid: float) -> None:
         """Take over a recorded price, so that the coin's other sources stay near it."""
         self._coin_price[self._coin[row]] = quoted_mid / self._price_coins[row]
+        self._shown_mid[row] = quoted_mid
 
     def _walk(self) -> None:
         scale = np.sqrt(self.step_s) * 1e-4
@@ -219,9 +238,8 @@ class Market:
             self._dislocated_until_s[row] = self.elapsed_s + life_s
 
     def _requote(self, rows: NDArray[np.int64], mids: NDArray[np.float64], wall_ms: int) -> None:
-        mid, tick, half = mids[rows], self._tick[rows], self._half_spread[rows]
-        bid = np.maximum(np.floor(mid * (1.0 - half) / tick), 1.0).astype(np.int64)
-        ask = np.maximum(np.ceil(mid * (1.0 + half) / tick).astype(np.int64), bid + 1)
+        mid = mids[rows]
+        bid, ask = self._touch(mid, rows)
         lot_usd = self._lot_coins[rows] * self._coin_price[self._coin[rows]]
         notional = TYPICAL_NOTIONAL_USD * self._rng.lognormal(0.0, 0.8, (2, len(rows)))
         bid_lots, ask_lots = np.maximum(np.rint(notional / lot_usd), 1.0).astype(np.int64)
@@ -235,3 +253,12 @@ class Market:
         self._exchange_ms[rows] = wall_ms
         self._update_id[rows] += self._rng.integers(1, 20, len(rows))
         self._shown_mid[rows] = mid
+
+    def _touch(
+        self, mid: NDArray[np.float64], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return bid and ask around these mids, in ticks."""
+        tick, half = self._tick[rows], self._half_spread[rows]
+        bid = np.maximum(np.floor(mid * (1.0 - half) / tick), 1.0).astype(np.int64)
+        ask = np.maximum(np.ceil(mid * (1.0 + half) / tick).astype(np.int64), bid + 1)
+        return bid, ask

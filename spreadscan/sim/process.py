@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from spreadscan.sim.server import SimClock
+from spreadscan.sim.gate import SimClock
 from spreadscan.sim.simulation import Simulation, SimulationSettings
 
 __all__ = ["SYSTEM_CLOCK", "Tls", "simulate"]

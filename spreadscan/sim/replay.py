@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from spreadscan.sim.gate import SimClock
 from spreadscan.sim.hub import Hub
 from spreadscan.sim.recording import Recording
-from spreadscan.sim.server import Servers, SimClock
+from spreadscan.sim.server import Servers
 
 __all__ = ["Player", "ReplaySettings"]
 

@@ -1,30 +1,28 @@
-"""The sockets of the simulated exchanges: REST by aiohttp, WebSocket by websockets.
+"""The sockets of the simulated exchanges: WebSocket by websockets, beside the REST server.
 
 Source S is at ``<base>/<S>`` on both. What a client is told is the venue's business; here is only
 reading, writing, time passing, doors that are shut, and the end of connections.
 """
 
 import asyncio
-import errno
 import logging
 import math
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
-from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from aiohttp import web
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from spreadscan.errors import PortInUse, SpreadscanError
 from spreadscan.sim.directory import Directory
-from spreadscan.sim.gate import Refusal, SimConnection, ledgers_of, shut
+from spreadscan.sim.gate import Refusal, SimClock, SimConnection, bound, ledgers_of, shut
 from spreadscan.sim.hub import Hub, Link
+from spreadscan.sim.rest import RestServer
 from spreadscan.sim.venues import (
     Action,
+    Board,
     Client,
     Close,
     Listen,
@@ -35,22 +33,13 @@ from spreadscan.sim.venues import (
     Venue,
 )
 
-__all__ = ["Servers", "SimClock"]
+__all__ = ["Servers"]
 
 # Some seconds of the full universe; whoever is further behind will not catch up.
 MAX_BUFFERED_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 1024 * 1024
 CLOSE_TIMEOUT_S = 1.0
 LIFETIME_CODE, LIFETIME_REASON = 1001, "maximum lifetime reached"
-
-BoundT = TypeVar("BoundT")
-
-
-class SimClock(NamedTuple):
-    """The two clocks of the simulator, injected."""
-
-    monotonic_s: Callable[[], float]
-    wall_ms: Callable[[], int]
 
 
 class Servers:
@@ -60,24 +49,29 @@ class Servers:
         venues: the sources to serve.
         hub: where their quotes come from.
         directory: which symbols they serve.
+        boards: what their tickers show, by source.
         clock: for limits, heartbeats and server time.
     """
 
     def __init__(
-        self, venues: Sequence[Venue], hub: Hub, directory: Directory, clock: SimClock
+        self,
+        venues: Sequence[Venue],
+        hub: Hub,
+        directory: Directory,
+        boards: Mapping[str, Board],
+        clock: SimClock,
     ) -> None:
         self.ledgers = ledgers_of(venues, clock.monotonic_s())
+        self.rest = RestServer(venues, boards, self.ledgers, clock)
         self._venues = {venue.source: venue for venue in venues}
         self._directory = directory
         self._hub = hub
         self._clock = clock
         self._refusals: Mapping[str, Refusal] = {}
         self._announced: set[Link] = set()
-        self._skew_ms: Callable[[str], int] = lambda _source: 0
         self._links: set[Link] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._connections = 0
-        self._runner: web.AppRunner | None = None
         self._server: Server | None = None
 
     async def listen(
@@ -89,20 +83,12 @@ class Servers:
             PortInUse: another process listens there.
             SpreadscanError: the address cannot be bound for another reason.
         """
-        application = web.Application()
-        application.router.add_get("/{source}{path:/.*}", self._get)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        rest = urlsplit(rest_base)
-        site = web.TCPSite(self._runner, rest.hostname, rest.port, ssl_context=tls)
-        await _bound(rest_base, site.start())
-        rest_port = self._runner.addresses[0][1]
-
+        rest_url = await self.rest.listen(rest_base, tls)
         # A port scan or a client that gives up is no news for whoever runs a simulator.
         logger = logging.getLogger("spreadscan.sim.websocket")
         logger.setLevel(logging.CRITICAL)
         ws = urlsplit(ws_base)
-        self._server = await _bound(
+        self._server = await bound(
             ws_base,
             serve(
                 self._converse,
@@ -119,17 +105,14 @@ class Servers:
             ),
         )
         ws_port = next(iter(self._server.sockets)).getsockname()[1]
-        secure = "" if tls is None else "s"
-        rest_url = f"http{secure}://{rest.hostname}:{rest_port}"
-        return rest_url, f"ws{secure}://{ws.hostname}:{ws_port}"
+        return rest_url, f"ws{'' if tls is None else 's'}://{ws.hostname}:{ws_port}"
 
     async def close(self) -> None:
         """Close every connection and both servers."""
         if self._server is not None:
             self._server.close(code=1001, reason="simulator stops")
             await self._server.wait_closed()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self.rest.close()
 
     def tick(self, lifetime_s: Callable[[str], float] = lambda _source: math.inf) -> None:
         """Send what is due by time alone, and cut off whoever does not read or is too old.
@@ -138,6 +121,7 @@ class Servers:
             lifetime_s: of a source's connections, by the scenario.
         """
         now_s = self._clock.monotonic_s()
+        self.rest.release(now_s)
         self._hub.release(now_s)
         self._hub.resend_quiet(now_s)
         life_s = {
@@ -186,10 +170,7 @@ class Servers:
     def refuse(self, refusals: Mapping[str, Refusal]) -> None:
         """Shut the doors of these sources, and open all others."""
         self._refusals = refusals
-
-    def skew(self, skew_ms: Callable[[str], int]) -> None:
-        """Ask this for how far the clock of a source is ahead."""
-        self._skew_ms = skew_ms
+        self.rest.refuse(refusals)
 
     def list_symbol(self, source: str, exchange_symbol: str, *, is_listed: bool) -> None:
         """Serve a symbol or refuse it from now on; who has it keeps it."""
@@ -203,34 +184,6 @@ class Servers:
         task = asyncio.ensure_future(job)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
-
-    async def _get(self, request: web.Request) -> web.Response:
-        venue = self._venues.get(request.match_info["source"])
-        if venue is None:
-            return web.json_response({"error": "no such source"}, status=404)
-        now_s = self._clock.monotonic_s()
-        ledger = self.ledgers[venue.source]
-        is_admitted = ledger.admits_request(now_s)
-        headers = {}
-        if refusal := self._refusals.get(venue.source):
-            status, body = refusal.status, venue.refusal(refusal.status)
-            headers["Retry-After"] = str(refusal.told_s(now_s))
-            ledger.turned_away("rest", refusal.told_s(now_s), now_s)
-        elif not is_admitted:
-            status = venue.limits.rest_status
-            body = venue.refusal(status)
-            headers["Retry-After"] = str(math.ceil(venue.limits.rest_window_s))
-        else:
-            target = Target(request.match_info["path"], dict(request.query))
-            now_ms = self._clock.wall_ms() + self._skew_ms(venue.source)
-            status, body = venue.rest(target, now_ms)
-        return web.Response(
-            status=status,
-            body=body,
-            content_type="application/json",
-            charset="utf-8",
-            headers=headers,
-        )
 
     def _greet(self, socket: ServerConnection, request: Request) -> Response | None:
         """Let a handshake in, or refuse it."""
@@ -313,15 +266,6 @@ class Servers:
         except ConnectionClosed:
             return
         asyncio.ensure_future(waiter).add_done_callback(note)
-
-
-async def _bound(address: str, binding: Awaitable[BoundT]) -> BoundT:
-    try:
-        return await binding
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(address) from None
-        raise SpreadscanError(f"{address}: cannot listen: {error.strerror or error}") from None
 
 
 def _located(request_path: str) -> tuple[str, Target]:

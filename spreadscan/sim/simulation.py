@@ -9,19 +9,20 @@ from typing import Any
 import msgspec
 
 from spreadscan.errors import ConfigError
-from spreadscan.model import Market as MarketKind
 from spreadscan.sim.director import Director, Stage
 from spreadscan.sim.directory import Directory
-from spreadscan.sim.faults import Disturbance, Scenario
+from spreadscan.sim.faults import Disturbance
+from spreadscan.sim.gate import SimClock
 from spreadscan.sim.hub import Hub
 from spreadscan.sim.market import Market, MarketSettings
 from spreadscan.sim.recording import Recording
 from spreadscan.sim.replay import Player, ReplaySettings
-from spreadscan.sim.server import Servers, SimClock
-from spreadscan.sim.universe import coins
-from spreadscan.sim.venues import Venue, venues
+from spreadscan.sim.rest import boards_of
+from spreadscan.sim.scenario import Scenario
+from spreadscan.sim.server import Servers
+from spreadscan.sim.world import build_venues, listed_symbols
 
-__all__ = ["Simulation", "SimulationSettings", "listed_symbols"]
+__all__ = ["Simulation", "SimulationSettings"]
 
 # After a pause of the machine the market goes on from now instead of racing through what it missed.
 MAX_STEPS_AT_ONCE = 10
@@ -38,16 +39,12 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     exchanges: tuple[str, ...]
     """Names of the simulated exchanges."""
     symbols: int = 64
+    """How many of the usual coins; the scenario's own come on top."""
     market: MarketSettings = MarketSettings()
     recordings: tuple[tuple[str, Path], ...] = ()
     """(source, file)."""
     replay: ReplaySettings = ReplaySettings()
     scenario: Scenario = Scenario()
-
-
-def listed_symbols(exchanges: Sequence[str], symbols: int) -> list[tuple[str, str]]:
-    """Return (source, exchange symbol) of every row, in order."""
-    return _symbols_of(_venues(exchanges, symbols))
 
 
 class Simulation:
@@ -78,14 +75,15 @@ class Simulation:
         self._clock = clock
         self._tls = tls
         self._say = say
-        self.venues = _venues(settings.exchanges, settings.symbols)
+        self.venues = build_venues(settings.exchanges, settings.symbols, settings.scenario.coin)
         self.listings = [listing for venue in self.venues for listing in venue.listings]
         self.market = Market(self.listings, settings.market, clock.wall_ms())
-        self.disturbance = Disturbance(_symbols_of(self.venues), settings.market.seed)
+        self.disturbance = Disturbance(listed_symbols(self.venues), settings.market.seed)
         self.hub = Hub(self.venues, self.market, self.disturbance, clock.wall_ms)
         self.directory = Directory(self.venues)
-        self.servers = Servers(self.venues, self.hub, self.directory, clock)
-        self.servers.skew(self._skew_ms)
+        boards = boards_of(self.venues, self.market)
+        self.servers = Servers(self.venues, self.hub, self.directory, boards, clock)
+        self.servers.rest.skew(self._skew_ms)
         stage = Stage(self.venues, self.market, self.hub, self.servers)
         self.director = Director(settings.scenario, self.disturbance, stage, say)
         self.players = [self._player(source, file) for source, file in settings.recordings]
@@ -220,14 +218,3 @@ class Simulation:
         }
         recording = Recording(venue, directory, file)
         return Player(recording, self.hub, self.servers, self._clock)
-
-
-def _venues(exchanges: Sequence[str], symbols: int) -> list[Venue]:
-    world = coins(symbols)
-    return [venues()[name](kind, world) for name in exchanges for kind in MarketKind]
-
-
-def _symbols_of(sources: Sequence[Venue]) -> list[tuple[str, str]]:
-    return [
-        (venue.source, listing.exchange_symbol) for venue in sources for listing in venue.listings
-    ]

@@ -1,16 +1,29 @@
 """The coins of the simulated world and how one of them is listed at one source.
 
-Prices are of the right order of magnitude and nothing more. A venue turns coins into *listings*:
-its own spelling, price scale, contract size and grid. Grids follow from the price, as they do at
-the exchanges: five or six significant digits of price, sizes worth about a dollar.
+Prices are of the right order of magnitude and nothing more. A coin has another name at every
+source (*naming*); a venue turns namings into *listings*: its own spelling, price scale, contract
+size and grid. Grids follow from the price, as they do at the exchanges: five or six significant
+digits of price, sizes worth about a dollar.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
-__all__ = ["MAX_COINS", "Coin", "Listing", "coins", "decimal_text", "magnitude"]
+__all__ = [
+    "MAX_COINS",
+    "Coin",
+    "Listing",
+    "Naming",
+    "coins",
+    "contract_coins_for",
+    "decimal_text",
+    "magnitude",
+    "prefixed",
+    "without_listed",
+]
 
 MAX_COINS = 1024
 
@@ -27,10 +40,26 @@ class Coin(msgspec.Struct, frozen=True):
     """Coins in the unit that some perpetuals quote instead: 1000 for ``1000PEPE``."""
 
 
+class Naming(NamedTuple):
+    """What one source calls one coin."""
+
+    coin_index: int
+    coin: Coin
+    base: str
+    """The base of its symbol there; another coin may carry the same one at another source."""
+    coins: int = 1
+    """Coins that one unit of the base stands for: 1000 for ``1000PEPE``."""
+    base_name: str = ""
+    """The coin that is meant, where the exchange says so beside the base."""
+
+
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """One coin at one source, on that source's grid of powers of ten."""
 
     exchange_symbol: str
+    base: str
+    """See Naming."""
+    base_name: str = ""
     coin: Coin
     coin_index: int
     price_coins: float = 1.0
@@ -76,6 +105,25 @@ def magnitude(value: float) -> int:
     return math.floor(math.log10(value))
 
 
+def prefixed(coin_index: int, coin: Coin, bundle: int = 1) -> Naming:
+    """Call a coin as most exchanges do: by its name, behind the size of a bundle."""
+    name = coin.name if bundle == 1 else f"{bundle}{coin.name}"
+    return Naming(coin_index, coin, name, bundle, name)
+
+
+def without_listed(
+    rows: Iterable[dict[str, Any]], key: str, listings: Sequence[Listing]
+) -> list[dict[str, Any]]:
+    """Return the rows whose symbol no coin of this world carries at the source."""
+    taken = {listing.exchange_symbol for listing in listings}
+    return [row for row in rows if row[key] not in taken]
+
+
+def contract_coins_for(price_usd: float) -> float:
+    """Return how many coins make a contract worth some dollars."""
+    return 10.0 ** max(-4, 1 - magnitude(price_usd))
+
+
 def coins(count: int) -> Sequence[Coin]:
     """Return the ``count`` most liquid coins; beyond the real ones they are called ``SIM0001``.
 
@@ -90,11 +138,8 @@ def coins(count: int) -> Sequence[Coin]:
 def _invented(number: int) -> Coin:
     # Any spread of prices over six orders of magnitude will do; the golden ratio avoids clusters.
     price = 10.0 ** (6 * (number * 0.6180339887 % 1.0) - 4)
-    return Coin(f"SIM{number:04d}", round(price, 6 - magnitude(price)), _contract_for(price))
-
-
-def _contract_for(price: float) -> float:
-    return 10.0 ** max(-4, 1 - magnitude(price))
+    rounded = round(price, 6 - magnitude(price))
+    return Coin(f"SIM{number:04d}", rounded, contract_coins_for(price))
 
 
 _REAL = (

@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 
 import orjson
@@ -7,9 +9,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from spreadscan.sim.market import MarketSettings
-from spreadscan.sim.server import SimClock
+from spreadscan.model import Market as MarketKind
+from spreadscan.sim.gate import SimClock
+from spreadscan.sim.market import Market, MarketSettings
+from spreadscan.sim.rest import MarketBoard
 from spreadscan.sim.simulation import Simulation, SimulationSettings
+from spreadscan.sim.universe import coins
+from spreadscan.sim.venues import Target, venues
 
 START_MS = 1_790_000_000_000
 PATIENCE_S = 5.0
@@ -64,6 +70,25 @@ class World:
 
     def connect(self, path):
         return connect(f"{self.simulation.ws_url}/{path}", compression=None, ping_interval=None)
+
+    async def get(self, path):
+        """GET one path; returns (status, content type, body)."""
+
+        def blocking():
+            url = f"{self.simulation.rest_url}/{path}"
+            try:
+                with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
+                    return reply.status, reply.headers.get_content_type(), reply.read()
+            except urllib.error.HTTPError as error:
+                return error.code, error.headers.get_content_type(), error.read()
+
+        return await asyncio.to_thread(blocking)
+
+    async def json(self, path):
+        """GET one path that must be there."""
+        status, kind, body = await self.get(path)
+        assert (status, kind) == (200, "application/json"), body
+        return orjson.loads(body)
 
     def step_until_changed(self, row):
         """Let the market go on until this row has a new quote, and return the truth."""
@@ -127,6 +152,39 @@ def in_world(settings, clock):
         asyncio.run(life())
 
     return run
+
+
+@pytest.fixture
+def board_of():
+    """The board of a source whose market has just begun."""
+
+    def build(venue):
+        market = Market(venue.listings, MarketSettings(seed=5), START_MS)
+        return MarketBoard(market, range(len(venue.listings)))
+
+    return build
+
+
+@pytest.fixture
+def asked():
+    """One source after some market, asked without a socket; returns (body, venue, market)."""
+
+    def ask(source, path, *, count=64, added=(), delisted=(), status=200):
+        name, _, kind = source.rpartition("_")
+        kind = MarketKind.SPOT if kind == "spot" else MarketKind.FUTURES
+        venue = venues()[name](kind, coins(count), added)
+        venue.delisted.update(delisted)
+        market = Market(venue.listings, MarketSettings(seed=3, rate_hz=5000.0), START_MS)
+        for number in range(300):
+            market.step(START_MS + 20 * number)
+        board = MarketBoard(market, range(len(venue.listings)))
+        route, _, query = path.partition("?")
+        pairs = dict(pair.split("=") for pair in query.split("&") if pair)
+        reply = venue.rest(Target(f"/{route}", pairs), START_MS, board)
+        assert reply.status == status
+        return orjson.loads(reply.body), venue, market
+
+    return ask
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import os
 import sys
 from urllib.parse import urlsplit
 
-from spreadscan.sim.simulation import listed_symbols
 from spreadscan.sim.venues import venues
+from spreadscan.sim.world import build_venues, listed_symbols
 
 READ_BYTES = 1 << 20
 MASK = bytes(4)  # a mask of zeros leaves the payload as it is
@@ -61,7 +61,7 @@ async def drain(url, source, symbols):
 
 async def main(url, count):
     by_source = {}
-    for source, symbol in listed_symbols(tuple(venues()), count):
+    for source, symbol in listed_symbols(build_venues(tuple(venues()), count)):
         by_source.setdefault(source, []).append(symbol)
     async with asyncio.TaskGroup() as tasks:
         for source, symbols in by_source.items():

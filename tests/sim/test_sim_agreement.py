@@ -8,11 +8,13 @@ from spreadscan.exchanges import sources
 from spreadscan.exchanges._adapter import Ignored
 from spreadscan.kernel.extract import Extractor
 from spreadscan.sim.market import Market, MarketSettings
-from spreadscan.sim.universe import coins
+from spreadscan.sim.universe import Coin, Naming, coins
 from spreadscan.sim.venues import Moment, Target, venues
 
 START_MS = 1_790_000_000_000
 COINS = 70
+# A bundle of an added coin, at sources that have none of their own as well.
+ADDED = Naming(COINS, Coin("CAT", 0.0000082, 1_000_000.0), "1000CAT", 1000)
 QUOTE = 0
 
 
@@ -23,23 +25,23 @@ def source(request):
 
 @pytest.fixture
 def venue(source):
-    return venues()[source.adapter.name](source.market, coins(COINS))
+    return venues()[source.adapter.name](source.market, coins(COINS), [ADDED])
 
 
-def instruments(source, venue):
+def instruments(source, venue, board):
     """Page through the listing as discovery does."""
     request, rows = source.spec.instruments, {}
     while request is not None:
         query = {key: unquote(value) for key, value in request.query}
-        reply = venue.rest(Target(request.path, query), START_MS)
+        reply = venue.rest(Target(request.path, query), START_MS, board)
         assert reply.status == 200
         rows |= {row.exchange_symbol: row for row in source.spec.parse_instruments(reply.body)}
         request = source.spec.next_page(reply.body)
     return rows
 
 
-def test_the_adapter_reads_every_listing_on_the_grid_of_the_simulator(source, venue):
-    rows = instruments(source, venue)
+def test_the_adapter_reads_every_listing_on_the_grid_of_the_simulator(source, venue, board_of):
+    rows = instruments(source, venue, board_of(venue))
 
     for listing in venue.listings:
         row = rows[listing.exchange_symbol]
@@ -55,11 +57,11 @@ def test_the_adapter_reads_every_listing_on_the_grid_of_the_simulator(source, ve
         assert row.qty_step == pytest.approx(10.0**listing.lot_exponent)
 
 
-def test_a_delisted_symbol_is_no_longer_trading_to_the_adapter(source, venue):
+def test_a_delisted_symbol_is_no_longer_trading_to_the_adapter(source, venue, board_of):
     listing = venue.listings[3]
     venue.delisted.add(listing.exchange_symbol)
 
-    row = instruments(source, venue).get(listing.exchange_symbol)
+    row = instruments(source, venue, board_of(venue)).get(listing.exchange_symbol)
 
     assert row is None or not row.is_trading
 

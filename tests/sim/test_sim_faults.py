@@ -1,23 +1,12 @@
-"""Scenario files and what faults do to quotes; no sockets."""
+"""What faults do to quotes; no sockets."""
 
 import itertools
 
 import pytest
 
-from spreadscan.errors import ConfigError
-from spreadscan.sim.faults import Disturbance, Fault, load_scenario
+from spreadscan.sim.faults import Disturbance, Fault
 
 LISTED = [("okx_spot", "BTC-USDT"), ("okx_spot", "ETH-USDT"), ("mexc_spot", "BTCUSDT")]
-
-
-@pytest.fixture
-def load(tmp_path):
-    def read(text):
-        file = tmp_path / "scenario.toml"
-        file.write_text(text)
-        return load_scenario(file, LISTED).fault
-
-    return read
 
 
 @pytest.fixture
@@ -37,59 +26,15 @@ def sent(disturbance, row, frames):
     return [out.frame for frame in frames for out in disturbance.outgoing(row, "", frame)]
 
 
-def test_a_scenario_is_a_list_of_fault_tables(load):
-    faults = load("""
-        [[fault]]
-        at_s = 1.5
-        kind = "mute"
-        source = "okx_spot"
-        symbol = "BTC-USDT"
-        for_s = 3
-
-        [[fault]]
-        at_s = 2
-        kind = "429"
-        source = "mexc"
-    """)
-
-    assert faults == (
-        Fault(at_s=1.5, kind="mute", source="okx_spot", symbol="BTC-USDT", for_s=3.0),
-        Fault(at_s=2.0, kind="429", source="mexc"),
-    )
-    assert (faults[0].end_s(), faults[1].end_s()) == (4.5, float("inf"))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('[[fault]]\nat_s = 1\nkind = "flood"', "flood"),
-        ('[[fault]]\nkind = "drop"', "at_s"),
-        ('[[fault]]\nat_s = -1\nkind = "drop"', "at_s"),
-        ('[[fault]]\nat_s = 1\nkind = "drop"\nfor = 3', "for"),
-        ('[[fault]]\nat_s = 1\nkind = "drop"\nsource = "kraken"', r"fault\.0\.source"),
-        ('[[fault]]\nat_s = 1\nkind = "mute"\nsource = "okx"', r"fault\.0\.symbol"),
-        ('[[fault]]\nat_s = 1\nkind = "stall"\nsymbol = "NOPE"', r"fault\.0\.symbol"),
-        ("[[fault", "scenario.toml"),
-    ],
-)
-def test_a_wrong_scenario_is_refused_by_name(load, text, message):
-    with pytest.raises(ConfigError, match=message):
-        load(text)
-
-
-def test_a_scenario_that_is_absent_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"absent\.toml"):
-        load_scenario(tmp_path / "absent.toml", LISTED)
-
-
 def test_a_fault_of_an_exchange_hits_its_sources_and_no_other(disturbed):
     disturbance = disturbed({"kind": "stall", "source": "okx"})
 
     assert [sent(disturbance, row, ["quote"]) for row in range(3)] == [[], [], ["quote"]]
 
 
-def test_a_muted_symbol_is_silent_and_its_neighbours_speak(disturbed):
-    disturbance = disturbed({"kind": "mute", "source": "okx_spot", "symbol": "BTC-USDT"})
+@pytest.mark.parametrize("kind", ["mute", "unknown", "delist"])
+def test_a_muted_symbol_is_silent_and_its_neighbours_speak(disturbed, kind):
+    disturbance = disturbed({"kind": kind, "source": "okx_spot", "symbol": "BTC-USDT"})
 
     assert [sent(disturbance, row, ["quote"]) for row in range(3)] == [[], ["quote"], ["quote"]]
 

@@ -70,29 +70,72 @@ def test_five_hundred_connects_to_bybit_are_let_in_and_then_none(in_full_world):
 
 
 @pytest.mark.parametrize(
-    ("source", "path", "allowed", "status"),
+    ("source", "path", "weight", "allowed", "status"),
     [
-        ("okx_spot", "api/v5/public/instruments?instType=SPOT", 20, 429),
-        ("bybit_spot", "v5/market/instruments-info?category=spot", 600, 403),
-        ("mexc_spot", "api/v3/exchangeInfo", 12, 429),
-        ("mexc_futures", "api/v1/contract/detail", 10, 429),
-        ("binance_spot", "api/v3/exchangeInfo", 300, 429),
+        ("binance_spot", "api/v3/exchangeInfo", 20, 6000, 429),
+        ("binance_spot", "api/v3/ticker/24hr", 80, 6000, 429),
+        ("binance_spot", "api/v3/ticker/24hr?symbol=BTCUSDT", 2, 6000, 429),
+        ("binance_spot", "api/v3/ticker/bookTicker", 4, 6000, 429),
+        ("binance_futures", "fapi/v1/exchangeInfo", 1, 2400, 429),
+        ("binance_futures", "fapi/v1/ticker/24hr", 40, 2400, 429),
+        ("binance_futures", "fapi/v1/premiumIndex", 10, 2400, 429),
+        ("binance_futures", "fapi/v1/premiumIndex?symbol=BTCUSDT", 1, 2400, 429),
+        ("bybit_spot", "v5/market/instruments-info?category=spot", 1, 600, 403),
+        ("bybit_futures", "v5/market/tickers?category=linear", 1, 600, 403),
+        ("okx_spot", "api/v5/public/instruments?instType=SPOT", 1, 20, 429),
+        ("okx_spot", "api/v5/market/tickers?instType=SPOT", 1, 20, 429),
+        ("okx_futures", "api/v5/market/index-tickers?quoteCcy=USDT", 1, 20, 429),
+        ("mexc_spot", "api/v3/exchangeInfo", 25, 300, 429),
+        ("mexc_spot", "api/v3/ticker/24hr", 25, 300, 429),
+        ("mexc_futures", "api/v1/contract/detail", 1, 10, 429),
+        ("mexc_futures", "api/v1/contract/ticker", 1, 10, 429),
     ],
 )
-def test_listing_requests_beyond_the_budget_are_refused(
-    in_full_world, source, path, allowed, status
+def test_a_request_costs_its_weight_and_what_exceeds_the_budget_is_refused(
+    in_full_world, source, path, weight, allowed, status
 ):
     async def body(world):
         ledger = world.simulation.servers.ledgers[source]
-        for _ in range(allowed - 1):
-            assert ledger.admits_request(1000.0)
+        # Room for one more request and not for two.
+        assert ledger.admits_request(1000.0, "/" + path.partition("?")[0], allowed - weight)
         url = f"{world.simulation.rest_url}/{source}/{path}"
 
         found = [await status_of(url) for _ in range(2)]
 
         assert found == [200, status]
-        assert events(world, source) == [("rest_requests", allowed + 1, allowed)]
+        assert events(world, source) == [("rest_weight", allowed + weight, allowed)]
         assert ledger.refused_rest_requests == 1
+
+    in_full_world(body)
+
+
+@pytest.mark.parametrize(
+    ("source", "full", "other", "expected"),
+    [
+        ("binance_spot", "api/v3/exchangeInfo", "api/v3/ticker/bookTicker", 429),
+        ("okx_spot", "api/v5/public/instruments", "api/v5/market/tickers?instType=SPOT", 200),
+        ("mexc_futures", "api/v1/contract/detail", "api/v1/contract/ticker", 200),
+    ],
+)
+def test_one_budget_is_for_all_paths_or_each_has_its_own(
+    in_full_world, source, full, other, expected
+):
+    async def body(world):
+        ledger = world.simulation.servers.ledgers[source]
+        assert ledger.admits_request(1000.0, f"/{full}", ledger.limits.rest_weight)
+
+        assert await status_of(f"{world.simulation.rest_url}/{source}/{other}") == expected
+
+    in_full_world(body)
+
+
+def test_a_wrong_path_costs_as_well(in_full_world):
+    async def body(world):
+        ledger = world.simulation.servers.ledgers["binance_spot"]
+        assert ledger.admits_request(1000.0, "/api/v3/exchangeInfo", 5999)
+        url = f"{world.simulation.rest_url}/binance_spot/nowhere"
+
+        assert [await status_of(url) for _ in range(2)] == [404, 429]
 
     in_full_world(body)
 

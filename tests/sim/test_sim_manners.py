@@ -7,6 +7,14 @@ def test_a_sliding_window_forgets_what_is_older_than_itself():
     assert [count.add(now) for now in (0.0, 0.5, 0.9, 1.0, 1.6, 5.0)] == [1, 2, 3, 3, 3, 1]
 
 
+def test_a_sliding_window_adds_up_weights():
+    count = SlidingCount(1.0)
+
+    found = [count.add(now, weight) for now, weight in ((0.0, 80), (0.5, 4), (1.2, 20), (9.0, 2))]
+
+    assert found == [80, 84, 24, 2]
+
+
 def test_a_value_at_the_limit_is_no_overrun():
     ledger = Ledger(Limits(topics_per_connection=3))
 

@@ -129,7 +129,35 @@ def test_a_wrong_scenario_is_exit_78_and_names_the_key(start, tmp_path):
     _, errors = process.communicate(timeout=TIMEOUT_S)
 
     assert process.returncode == 78
-    assert "scenario.toml: fault.0.symbol: found none" in errors
+    assert "scenario.toml: fault[0].symbol: found none" in errors
+
+
+COIN = '[[coin]]\nname = "NEIROETH"\nprice_usd = 0.06\nlisted = { bybit_spot = "NEIRO" }\n'
+
+
+def test_a_scenario_may_add_a_coin_and_a_fault_of_it(start, tmp_path):
+    file = tmp_path / "scenario.toml"
+    fault = '[[fault]]\nat_s = 0\nkind = "unknown"\nsource = "bybit"\nsymbol = "NEIROUSDT"\n'
+    file.write_text(COIN + fault)
+
+    output, errors = start("--scenario", file, "--for", "200ms", "--json").communicate(
+        timeout=TIMEOUT_S
+    )
+
+    assert json.loads(output)["faults_begun"] == 1
+    assert "fault at 0 s: unknown on bybit NEIROUSDT\n" in errors
+
+
+def test_a_coin_at_an_unknown_source_is_one_line_and_exit_78(start, tmp_path):
+    file = tmp_path / "scenario.toml"
+    file.write_text(COIN.replace("bybit_spot", "kraken_spot"))
+
+    process = start("--scenario", file)
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert process.returncode == 78
+    assert "coin[0].listed.kraken_spot: found no such source, expected one of " in errors
+    assert errors.count("\n") == 1
 
 
 def test_a_scenario_is_told_and_counted(start, tmp_path):

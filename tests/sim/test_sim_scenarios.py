@@ -9,7 +9,8 @@ import orjson
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from spreadscan.sim.faults import Fault, Scenario
+from spreadscan.sim.faults import Fault
+from spreadscan.sim.scenario import Scenario
 
 ALL = ("binance", "okx", "bybit", "mexc")
 OKX = {"op": "subscribe", "args": [{"channel": "bbo-tbt", "instId": "BTC-USDT"}]}

@@ -6,8 +6,10 @@ from functools import cache
 
 from spreadscan.sim.venues._venue import (
     Action,
+    Board,
     Client,
     Close,
+    Endpoint,
     Frame,
     Listen,
     Moment,
@@ -23,8 +25,10 @@ from spreadscan.sim.venues._venue import (
 
 __all__ = [
     "Action",
+    "Board",
     "Client",
     "Close",
+    "Endpoint",
     "Frame",
     "Listen",
     "Moment",

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from spreadscan.model import Market
-from spreadscan.sim.universe import Listing, decimal_text
+from spreadscan.sim.universe import Listing, decimal_text, without_listed
 
-__all__ = ["exchange_info"]
+__all__ = ["NEVER_MS", "exchange_info", "strangers"]
 
 Row = dict[str, Any]
 # What deliveryDate says while no delisting is announced.
@@ -24,10 +24,9 @@ def exchange_info(
     """Return the body of one exchangeInfo request; a delisted symbol stays with a dead status."""
     if market is Market.SPOT:
         limits, symbols = _SPOT_LIMITS, [_spot_row(listing) for listing in listings]
-        symbols += _spot_strangers(symbols[0])
     else:
         limits, symbols = _FUTURES_LIMITS, [_futures_row(listing) for listing in listings]
-        symbols += _futures_strangers(symbols[0])
+    symbols += strangers(market, listings)
     for row in symbols:
         if row["symbol"] in delisted:
             row["status"] = "BREAK" if market is Market.SPOT else "SETTLING"
@@ -35,6 +34,15 @@ def exchange_info(
     if market is Market.FUTURES:
         body["futuresType"] = "U_MARGINED"
     return {**body, "rateLimits": limits, "exchangeFilters": [], "symbols": symbols}
+
+
+def strangers(market: Market, listings: Sequence[Listing]) -> list[Row]:
+    """Return the rows that a reader must not take."""
+    if market is Market.SPOT:
+        rows = _spot_strangers(_spot_row(listings[0]))
+    else:
+        rows = _futures_strangers(_futures_row(listings[0]))
+    return without_listed(rows, "symbol", listings)
 
 
 def _limit(kind: str, interval: str, number: int, limit: int) -> Row:
@@ -60,7 +68,7 @@ def _spot_row(listing: Listing) -> Row:
     return {
         "symbol": listing.exchange_symbol,
         "status": "TRADING",
-        "baseAsset": listing.coin.name,
+        "baseAsset": listing.base,
         "baseAssetPrecision": 8,
         "quoteAsset": "USDT",
         "quotePrecision": 8,
@@ -127,7 +135,6 @@ def _futures_row(listing: Listing) -> Row:
     digits = listing.price_digits
     tick = decimal_text(1, listing.tick_exponent, digits)
     lot = decimal_text(1, listing.lot_exponent, 0)
-    prefix = "" if listing.price_coins == 1 else str(int(listing.price_coins))
     return {
         "symbol": listing.exchange_symbol,
         "pair": listing.exchange_symbol,
@@ -136,7 +143,7 @@ def _futures_row(listing: Listing) -> Row:
         "onboardDate": 1567965300000,
         "status": "TRADING",
         # The multiplier stands inside the name of the asset.
-        "baseAsset": f"{prefix}{listing.coin.name}",
+        "baseAsset": listing.base,
         "quoteAsset": "USDT",
         "marginAsset": "USDT",
         # One more than the tick has: a reader that takes this for the tick is wrong, as there.

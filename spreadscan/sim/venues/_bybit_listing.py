@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from spreadscan.model import Market
-from spreadscan.sim.universe import Listing, decimal_text
+from spreadscan.sim.universe import Listing, decimal_text, without_listed
 
-__all__ = ["CATEGORIES", "instruments"]
+__all__ = ["CATEGORIES", "instruments", "strangers"]
 
 Row = dict[str, Any]
 CATEGORIES = {Market.SPOT: "spot", Market.FUTURES: "linear"}
@@ -30,10 +30,9 @@ def instruments(
     """
     if market is Market.SPOT:
         rows = [_spot_row(listing) for listing in listings]
-        rows += _spot_strangers(rows[0])
     else:
         rows = [_linear_row(listing) for listing in listings]
-        rows += _linear_strangers(rows[0])
+    rows += strangers(market, listings)
     status = query.get("status", "Trading")
     if status not in {"Trading", "PreLaunch", "Delivering", "Closed"}:
         raise ValueError(f"status {status}")
@@ -46,6 +45,15 @@ def instruments(
         return {"category": category, "list": rows, "nextPageCursor": None}
     page, cursor = _page(rows, query)
     return {"category": category, "list": page, "nextPageCursor": cursor}
+
+
+def strangers(market: Market, listings: Sequence[Listing]) -> list[Row]:
+    """Return the rows that a reader must not take."""
+    if market is Market.SPOT:
+        rows = _spot_strangers(_spot_row(listings[0]))
+    else:
+        rows = _linear_strangers(_linear_row(listings[0]))
+    return without_listed(rows, "symbol", listings)
 
 
 def _symbol(row: Row) -> str:
@@ -78,7 +86,7 @@ def _spot_row(listing: Listing) -> Row:
     return {
         "symbolId": listing.coin_index + 1,
         "symbol": listing.exchange_symbol,
-        "baseCoin": listing.coin.name,
+        "baseCoin": listing.base,
         "quoteCoin": "USDT",
         "innovation": "0",
         "status": "Trading",
@@ -108,7 +116,7 @@ def _linear_row(listing: Listing) -> Row:
         "contractType": "LinearPerpetual",
         "status": "Trading",
         # The multiplier stands inside the coin's name, and there is no field for it.
-        "baseCoin": listing.exchange_symbol.removesuffix("USDT"),
+        "baseCoin": listing.base,
         "quoteCoin": "USDT",
         "settleCoin": "USDT",
         "launchTime": "1585526400000",

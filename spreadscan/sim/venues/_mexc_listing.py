@@ -9,9 +9,10 @@ coin's name, and stocks stand among them.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from spreadscan.sim.universe import Listing, decimal_text
+from spreadscan.model import Market
+from spreadscan.sim.universe import Listing, decimal_text, without_listed
 
-__all__ = ["contract_detail", "exchange_info"]
+__all__ = ["contract_detail", "exchange_info", "strangers"]
 
 Row = dict[str, Any]
 # Scanned, but not tradable by API: so recorded for the two largest.
@@ -22,7 +23,7 @@ CONTRACTS_CLOSED_TO_API = {"DOGE"}
 def exchange_info(listings: Sequence[Listing], delisted: Collection[str], now_ms: int) -> Row:
     """Return the body of the spot listing; a delisted symbol is offline."""
     rows = [_spot_row(listing) for listing in listings]
-    rows += _spot_strangers(rows[-1])
+    rows += strangers(Market.SPOT, listings)
     for row in rows:
         if row["symbol"] in delisted:
             row["status"] = "3"
@@ -33,8 +34,17 @@ def exchange_info(listings: Sequence[Listing], delisted: Collection[str], now_ms
 def contract_detail(listings: Sequence[Listing], delisted: Collection[str]) -> list[Row]:
     """Return ``data`` of the contract listing; a delisted contract is gone."""
     rows = [_contract_row(listing) for listing in listings]
-    rows += _contract_strangers(rows[0])
+    rows += strangers(Market.FUTURES, listings)
     return [row for row in rows if row["symbol"] not in delisted]
+
+
+def strangers(market: Market, listings: Sequence[Listing]) -> list[Row]:
+    """Return the rows that a reader must not take."""
+    if market is Market.SPOT:
+        rows = _spot_strangers(_spot_row(listings[-1]))
+    else:
+        rows = _contract_strangers(_contract_row(listings[0]))
+    return without_listed(rows, "symbol", listings)
 
 
 def _spot_row(listing: Listing) -> Row:
@@ -42,7 +52,7 @@ def _spot_row(listing: Listing) -> Row:
     return {
         "symbol": listing.exchange_symbol,
         "status": "1",
-        "baseAsset": listing.coin.name,
+        "baseAsset": listing.base,
         "baseAssetPrecision": size_digits,
         "quoteAsset": "USDT",
         "quotePrecision": price_digits,
@@ -89,17 +99,16 @@ def _spot_strangers(model: Row) -> list[Row]:
 
 
 def _contract_row(listing: Listing) -> Row:
-    symbol, coin = listing.exchange_symbol, listing.exchange_symbol.removesuffix("_USDT")
-    prefix = "" if listing.price_coins == 1 else str(int(listing.price_coins))
+    symbol = listing.exchange_symbol
     return {
         "symbol": symbol,
         "displayName": f"{symbol}永续",
         "displayNameEn": f"{symbol} PERPETUAL",
         "positionOpenType": 3,
-        "baseCoin": coin,
+        "baseCoin": listing.base,
         "quoteCoin": "USDT",
         # The coin that is meant, whatever the contract is called.
-        "baseCoinName": f"{prefix}{listing.coin.name}",
+        "baseCoinName": listing.base_name,
         "quoteCoinName": "USDT",
         "futureType": 1,
         "settleCoin": "USDT",

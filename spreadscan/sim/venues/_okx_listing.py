@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from spreadscan.model import Market
-from spreadscan.sim.universe import Listing, decimal_text
+from spreadscan.sim.universe import Listing, decimal_text, without_listed
 
-__all__ = ["INST_TYPES", "instruments"]
+__all__ = ["INST_TYPES", "instruments", "strangers"]
 
 Row = dict[str, Any]
 INST_TYPES = {Market.SPOT: "SPOT", Market.FUTURES: "SWAP"}
@@ -22,11 +22,19 @@ def instruments(
     """Return the rows of one instruments request; a delisted one is suspended."""
     if market is Market.SPOT:
         rows = [_spot_row(listing) for listing in listings]
-        rows += _spot_strangers(rows[0])
     else:
         rows = [_swap_row(listing) for listing in listings]
-        rows += _swap_strangers(rows[0])
+    rows += strangers(market, listings)
     return [{**row, "state": "suspend"} if row["instId"] in delisted else row for row in rows]
+
+
+def strangers(market: Market, listings: Sequence[Listing]) -> list[Row]:
+    """Return the rows that a reader must not take."""
+    if market is Market.SPOT:
+        rows = _spot_strangers(_spot_row(listings[0]))
+    else:
+        rows = _swap_strangers(_swap_row(listings[0]))
+    return without_listed(rows, "instId", listings)
 
 
 def _spot_row(listing: Listing) -> Row:
@@ -35,7 +43,7 @@ def _spot_row(listing: Listing) -> Row:
         **_EMPTY,
         "instType": "SPOT",
         "instId": listing.exchange_symbol,
-        "baseCcy": listing.coin.name,
+        "baseCcy": listing.base,
         "quoteCcy": "USDT",
         "tickSz": decimal_text(1, listing.tick_exponent, 0),
         "lotSz": lot,
@@ -60,8 +68,8 @@ def _swap_row(listing: Listing) -> Row:
         "instFamily": family,
         "uly": family,
         "ctType": "linear",
-        "ctVal": _plain(listing.size_coins),
-        "ctValCcy": listing.coin.name,
+        "ctVal": _plain(listing.size_coins / listing.price_coins),
+        "ctValCcy": listing.base,
         "ctMult": "1",
         "settleCcy": "USDT",
         "tickSz": decimal_text(1, listing.tick_exponent, 0),

@@ -1,4 +1,4 @@
-"""The contract of a simulated exchange: its REST bodies and its side of the conversation, sans I/O.
+"""The contract of a simulated exchange: its REST answers and its side of a conversation, sans I/O.
 
 One file an exchange (``sim/venues/<name>.py``) ends in ``VENUE = <class>``, one object of which is
 one source. Written from the exchanges' documentation and recordings, and on purpose without a
@@ -9,17 +9,21 @@ subscriptions; a *session* decides what one client is told.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import orjson
 
 from spreadscan.model import Market
 from spreadscan.sim.manners import Ledger, Limits, SlidingCount
 from spreadscan.sim.market import Quote
-from spreadscan.sim.universe import Coin, Listing
+from spreadscan.sim.universe import Coin, Listing, Naming
 
 __all__ = [
     "Action",
+    "Board",
     "Client",
     "Close",
+    "Endpoint",
     "Frame",
     "Intake",
     "Listen",
@@ -96,11 +100,35 @@ class Client(NamedTuple):
     """Unix time less monotonic time."""
 
 
+class Endpoint(NamedTuple):
+    """One path of a source's REST."""
+
+    subject: Literal["listing", "tickers"]
+    weight: int = 1
+    """What a request costs of ``Limits.rest_weight``."""
+    weight_of_one: int | None = None
+    """The same for a request that names one symbol; None where that makes no difference."""
+
+    def weight_for(self, query: Mapping[str, str]) -> int:
+        """Return what one request costs."""
+        if self.weight_of_one is not None and "symbol" in query:
+            return self.weight_of_one
+        return self.weight
+
+
 class RestReply(NamedTuple):
-    """One answer over REST; the body is JSON."""
+    """One answer over REST."""
 
     status: int
-    body: bytes
+    document: Any
+    """What the body says, as JSON."""
+    rows: list[dict[str, Any]] | None = None
+    """The list inside the document; None where it holds none."""
+
+    @property
+    def body(self) -> bytes:
+        """Write the document."""
+        return orjson.dumps(self.document)
 
 
 class RecordedQuote(NamedTuple):
@@ -202,6 +230,16 @@ class Session(Protocol):
         """Announce that this connection will be closed; empty where it is not announced."""
 
 
+class Board(Protocol):
+    """What one source shows at this moment: what its tickers are written from."""
+
+    def quotes(self) -> Sequence[Quote]:
+        """Return the present quote of every listing of the source, in order."""
+
+    def index_prices(self) -> Sequence[float]:
+        """Return their coins' prices over all sources, in quoted units."""
+
+
 class Venue(Protocol):
     """One source of one exchange."""
 
@@ -212,17 +250,20 @@ class Venue(Protocol):
     """Whether connections to both markets count in one window."""
 
     source: str
+    market: Market
     listings: tuple[Listing, ...]
     limits: Limits
     resend_quiet_s: float | None
     """A row without news for this long is sent again; None where silence stays silence."""
     delisted: set[str]
     """Exchange symbols that REST no longer shows as tradable."""
+    endpoints: Mapping[str, Endpoint]
+    """By path; every other path is an error and weighs 1."""
 
-    def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
-        """List every coin on this market."""
+    def __init__(self, market: Market, coins: Sequence[Coin], added: Sequence[Naming] = ()) -> None:
+        """List every coin on this market as the exchange calls it, then the added ones as told."""
 
-    def rest(self, target: Target, now_ms: int) -> RestReply:
+    def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
         """Answer one GET."""
 
     def refusal(self, status: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Binance as a client sees it: exchangeInfo, and bookTicker streams over WebSocket.
+"""Binance as a client sees it: exchangeInfo and tickers, and bookTicker streams over WebSocket.
 
 From github.com/binance/binance-spot-api-docs (rest-api.md, web-socket-streams.md; 2026-07-21),
 the USD-M change notice of 2026-03-06 and live probes of 2026-10-07. Worth knowing:
@@ -10,7 +10,7 @@ the USD-M change notice of 2026-03-06 and live probes of 2026-10-07. Worth knowi
 * The 1,025th stream ends the connection after an error; 40 messages at once end it too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -18,12 +18,15 @@ import orjson
 from spreadscan.model import Market, source_name_of
 from spreadscan.sim.manners import Limits
 from spreadscan.sim.market import Quote
-from spreadscan.sim.universe import Coin, Listing, magnitude
+from spreadscan.sim.universe import Coin, Listing, Naming, magnitude, prefixed
 from spreadscan.sim.venues._binance_listing import exchange_info
+from spreadscan.sim.venues._binance_tickers import tickers
 from spreadscan.sim.venues._venue import (
     Action,
+    Board,
     Client,
     Close,
+    Endpoint,
     Frame,
     Intake,
     Listen,
@@ -42,19 +45,31 @@ __all__ = ["VENUE", "BinanceSession", "BinanceVenue"]
 
 RAW, COMBINED = "raw", "combined"
 CHANNEL = "@bookTicker"
-REST_PATHS = {Market.SPOT: "/api/v3/exchangeInfo", Market.FUTURES: "/fapi/v1/exchangeInfo"}
+# Weights as documented (spot, 2026-07-21) and measured (futures, 2026-10-07).
+ENDPOINTS = {
+    Market.SPOT: {
+        "/api/v3/exchangeInfo": Endpoint("listing", 20),
+        "/api/v3/ticker/24hr": Endpoint("tickers", 80, 2),
+        "/api/v3/ticker/bookTicker": Endpoint("tickers", 4, 2),
+    },
+    Market.FUTURES: {
+        "/fapi/v1/exchangeInfo": Endpoint("listing", 1),
+        "/fapi/v1/ticker/24hr": Endpoint("tickers", 40, 1),
+        "/fapi/v1/premiumIndex": Endpoint("tickers", 10, 1),
+    },
+}
 # How often the server pings and how long it waits for the pong, seconds.
 PING_S = {Market.SPOT: (20.0, 60.0), Market.FUTURES: (180.0, 600.0)}
 LIMITS = {
     Market.SPOT: Limits(
         messages_per_s=5, messages_fatal=20, counts_control_frames=True,
         topics_per_connection=1024, connects=300, connects_window_s=300.0, lifetime_s=86_400.0,
-        rest_requests=300, rest_window_s=60.0,
+        rest_weight=6000, rest_window_s=60.0,
     ),
     Market.FUTURES: Limits(
         messages_per_s=10, messages_fatal=40, counts_control_frames=True,
         topics_per_connection=1024, connects=300, connects_window_s=300.0, lifetime_s=86_400.0,
-        rest_requests=2400, rest_window_s=60.0,
+        rest_weight=2400, rest_window_s=60.0,
     ),
 }  # fmt: skip
 
@@ -66,20 +81,33 @@ class BinanceVenue:
     shares_symbols: ClassVar[bool] = False
     shares_connects: ClassVar[bool] = False
 
-    def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
+    def __init__(self, market: Market, coins: Sequence[Coin], added: Sequence[Naming] = ()) -> None:
         self.market = market
         self.source = source_name_of(self.name, market)
         self.limits = LIMITS[market]
+        self.endpoints: Mapping[str, Endpoint] = ENDPOINTS[market]
         self.resend_quiet_s: float | None = None
-        self.listings = tuple(_listing(market, index, coin) for index, coin in enumerate(coins))
+        is_spot = market is Market.SPOT
+        usual = (prefixed(n, coin, 1 if is_spot else coin.bundle) for n, coin in enumerate(coins))
+        self.listings = tuple(_listing(market, naming) for naming in (*usual, *added))
         self.delisted: set[str] = set()
 
-    def rest(self, target: Target, now_ms: int) -> RestReply:
-        """Answer exchangeInfo; everything else is a 404, as a wrong path is there."""
-        if target.path != REST_PATHS[self.market]:
-            return RestReply(404, orjson.dumps({"code": -5000, "msg": "Path not found"}))
-        body = exchange_info(self.market, self.listings, self.delisted, now_ms)
-        return RestReply(200, orjson.dumps(body))
+    def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
+        """Answer the list or tickers; everything else is a 404, as a wrong path is there."""
+        endpoint = self.endpoints.get(target.path)
+        if endpoint is None:
+            return RestReply(404, {"code": -5000, "msg": "Path not found"})
+        if endpoint.subject == "listing":
+            body = exchange_info(self.market, self.listings, self.delisted, now_ms)
+            return RestReply(200, body, body["symbols"])
+        rows = tickers(self, target, now_ms, board)
+        wanted = target.query.get("symbol")
+        if wanted is None:
+            return RestReply(200, rows, rows)
+        found = [row for row in rows if row["symbol"] == wanted]
+        if not found:
+            return RestReply(400, {"code": -1121, "msg": "Invalid symbol."})
+        return RestReply(200, found[0])
 
     def refusal(self, status: int) -> bytes:
         """Write the body of a refusal."""
@@ -248,19 +276,18 @@ def _result(result: list[str] | None, request_id: object) -> Send:
     return Send(orjson.dumps({"result": result, "id": request_id}).decode())
 
 
-def _listing(market: Market, index: int, coin: Coin) -> Listing:
+def _listing(market: Market, naming: Naming) -> Listing:
     is_spot = market is Market.SPOT
-    bundle = 1 if is_spot else coin.bundle
-    quoted = coin.price_usd * bundle
+    quoted = naming.coin.price_usd * naming.coins
     tick = max(magnitude(quoted) - 5, -8 if is_spot else -7)
     lot = min(0, -magnitude(quoted) - 1 if is_spot else 1 - magnitude(quoted))
-    prefix = "" if bundle == 1 else str(bundle)
     return Listing(
-        exchange_symbol=f"{prefix}{coin.name}USDT",
-        coin=coin,
-        coin_index=index,
-        price_coins=float(bundle),
-        size_coins=float(bundle),
+        exchange_symbol=f"{naming.base}USDT",
+        base=naming.base,
+        coin=naming.coin,
+        coin_index=naming.coin_index,
+        price_coins=float(naming.coins),
+        size_coins=float(naming.coins),
         tick_exponent=tick,
         lot_exponent=lot,
         # Spot always writes eight decimals; futures one more than the tick has.

@@ -1,4 +1,4 @@
-"""Bybit as a client sees it: instruments-info, and orderbook.1 over WebSocket.
+"""Bybit as a client sees it: instruments-info and tickers, and orderbook.1 over WebSocket.
 
 From bybit-exchange.github.io/docs/v5 (2026-07-24) and live frames and probes of 2026-08 to 2026-10.
 Worth knowing:
@@ -12,7 +12,7 @@ Worth knowing:
 * Heartbeats are JSON; a silent client is cut off after ten minutes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeGuard
 
 import orjson
@@ -20,12 +20,15 @@ import orjson
 from spreadscan.model import Market, source_name_of
 from spreadscan.sim.manners import Limits
 from spreadscan.sim.market import Quote
-from spreadscan.sim.universe import Coin, Listing, magnitude
+from spreadscan.sim.universe import Coin, Listing, Naming, magnitude, prefixed
 from spreadscan.sim.venues._bybit_listing import CATEGORIES, instruments
+from spreadscan.sim.venues._bybit_tickers import tickers
 from spreadscan.sim.venues._venue import (
     Action,
+    Board,
     Client,
     Close,
+    Endpoint,
     Frame,
     Intake,
     Listen,
@@ -42,7 +45,10 @@ from spreadscan.sim.venues._venue import (
 __all__ = ["VENUE", "BybitSession", "BybitVenue"]
 
 CHANNEL = "orderbook.1."
-REST_PATH = "/v5/market/instruments-info"
+ENDPOINTS = {
+    "/v5/market/instruments-info": Endpoint("listing"),
+    "/v5/market/tickers": Endpoint("tickers"),
+}
 WS_PATHS = {Market.SPOT: ("", "v5/public/spot"), Market.FUTURES: ("", "v5/public/linear")}
 IDLE_S = 600.0
 SPOT_ARGS = 10
@@ -57,7 +63,7 @@ class BybitVenue:
     shares_symbols: ClassVar[bool] = False
     shares_connects: ClassVar[bool] = True
 
-    def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
+    def __init__(self, market: Market, coins: Sequence[Coin], added: Sequence[Naming] = ()) -> None:
         self.market = market
         self.source = source_name_of(self.name, market)
         self.limits = Limits(
@@ -66,31 +72,37 @@ class BybitVenue:
             connects=500,
             connects_window_s=300.0,
             connects_status=403,
-            rest_requests=600,
+            rest_weight=600,
             rest_window_s=5.0,
             rest_status=403,
         )
         self.resend_quiet_s: float | None = 3.0
-        self.listings = tuple(_listing(market, index, coin) for index, coin in enumerate(coins))
+        self.endpoints: Mapping[str, Endpoint] = ENDPOINTS
+        usual = (_naming(market, index, coin) for index, coin in enumerate(coins))
+        self.listings = tuple(_listing(market, naming) for naming in (*usual, *added))
         self.delisted: set[str] = set()
         self._last: dict[str, Quote] = {}
 
-    def rest(self, target: Target, now_ms: int) -> RestReply:
-        """Answer instruments-info of this market; errors come with status 200."""
-        if target.path != REST_PATH:
+    def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
+        """Answer instruments-info or tickers of this market; errors come with status 200."""
+        endpoint = self.endpoints.get(target.path)
+        if endpoint is None:
             return RestReply(404, _envelope(now_ms, 10001, "path not found", {}))
         if target.query.get("category") != CATEGORIES[self.market]:
             return RestReply(200, _envelope(now_ms, 10001, "category is invalid", {}))
         try:
-            found = instruments(self.market, self.listings, self.delisted, target.query)
+            if endpoint.subject == "listing":
+                found = instruments(self.market, self.listings, self.delisted, target.query)
+            else:
+                found = tickers(self, target.query, now_ms, board)
         except ValueError as error:
             return RestReply(200, _envelope(now_ms, 10001, f"params error: {error}", {}))
-        return RestReply(200, _envelope(now_ms, 0, "OK", found))
+        return RestReply(200, _envelope(now_ms, 0, "OK", found), found["list"])
 
     def refusal(self, status: int) -> bytes:
         """Write the body of a refusal."""
         text = "access too frequent" if status == 403 else "Too many visits!"
-        return _envelope(0, 10016 if status == 503 else 10006, text, {})
+        return orjson.dumps(_envelope(0, 10016 if status == 503 else 10006, text, {}))
 
     def session(self, target: Target, client: Client) -> Session | None:
         """Begin a conversation on the public path of this market or the bare address."""
@@ -240,27 +252,32 @@ def _side_delta(
     return level if now[0] == last[0] else f'["{listing.price_text(last[0])}","0"],{level}'
 
 
-def _envelope(now_ms: int, code: int, text: str, result: dict[str, Any]) -> bytes:
+def _envelope(now_ms: int, code: int, text: str, result: dict[str, Any]) -> dict[str, Any]:
     head = {"retCode": code, "retMsg": text, "result": result}
-    return orjson.dumps({**head, "retExtInfo": {}, "time": now_ms})
+    return {**head, "retExtInfo": {}, "time": now_ms}
 
 
-def _listing(market: Market, index: int, coin: Coin) -> Listing:
+def _naming(market: Market, index: int, coin: Coin) -> Naming:
+    if market is Market.SPOT:
+        return prefixed(index, coin)
+    if coin.name == "SHIB":
+        # The one perpetual that carries its multiplier behind the name.
+        return Naming(index, coin, f"{coin.name}{coin.bundle}", coin.bundle)
+    return prefixed(index, coin, coin.bundle)
+
+
+def _listing(market: Market, naming: Naming) -> Listing:
     is_spot = market is Market.SPOT
-    bundle = 1 if is_spot else coin.bundle
-    leading = magnitude(coin.price_usd * bundle)
+    leading = magnitude(naming.coin.price_usd * naming.coins)
     tick = max(leading - 5, -9)
     lot = min(0, max(-6, -leading - 2)) if is_spot else min(2, 1 - leading)
-    name = coin.name
-    if bundle != 1:
-        # The one perpetual that carries its multiplier behind the name.
-        name = f"{name}{bundle}" if name == "SHIB" else f"{bundle}{name}"
     return Listing(
-        exchange_symbol=f"{name}USDT",
-        coin=coin,
-        coin_index=index,
-        price_coins=float(bundle),
-        size_coins=float(bundle),
+        exchange_symbol=f"{naming.base}USDT",
+        base=naming.base,
+        coin=naming.coin,
+        coin_index=naming.coin_index,
+        price_coins=float(naming.coins),
+        size_coins=float(naming.coins),
         tick_exponent=tick,
         lot_exponent=lot,
         price_digits=max(0, -tick),

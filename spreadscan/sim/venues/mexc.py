@@ -5,7 +5,7 @@ market stands in its own file. Errors of the futures REST come with status 200 a
 ``success: false``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -13,12 +13,15 @@ import orjson
 from spreadscan.model import Market, source_name_of
 from spreadscan.sim.manners import Limits
 from spreadscan.sim.market import Quote
-from spreadscan.sim.universe import Coin, Listing, magnitude
+from spreadscan.sim.universe import Coin, Listing, Naming, magnitude, prefixed
 from spreadscan.sim.venues._mexc_futures import MexcFuturesSession, encode_futures, read_futures
 from spreadscan.sim.venues._mexc_listing import contract_detail, exchange_info
 from spreadscan.sim.venues._mexc_spot import MAX_TOPICS, MexcSpotSession, encode_spot, read_spot
+from spreadscan.sim.venues._mexc_tickers import contract_tickers, tickers_24h
 from spreadscan.sim.venues._venue import (
+    Board,
     Client,
+    Endpoint,
     Frame,
     Moment,
     RecordedQuote,
@@ -30,15 +33,24 @@ from spreadscan.sim.venues._venue import (
 
 __all__ = ["VENUE", "MexcVenue"]
 
-REST_PATHS = {Market.SPOT: "/api/v3/exchangeInfo", Market.FUTURES: "/api/v1/contract/detail"}
+# Spot weights as in the documents of 2026, the same for one symbol or all.
+ENDPOINTS = {
+    Market.SPOT: {
+        "/api/v3/exchangeInfo": Endpoint("listing", 25),
+        "/api/v3/ticker/24hr": Endpoint("tickers", 25),
+    },
+    Market.FUTURES: {
+        "/api/v1/contract/detail": Endpoint("listing"),
+        "/api/v1/contract/ticker": Endpoint("tickers"),
+    },
+}
 WS_PATHS = {Market.SPOT: ("", "ws"), Market.FUTURES: ("", "edge")}
 LIMITS = {
-    # 300 weight in ten seconds, of which a listing takes 25.
     Market.SPOT: Limits(
         messages_per_s=100, messages_fatal=200, topics_per_connection=MAX_TOPICS,
-        lifetime_s=86_400.0, rest_requests=12, rest_window_s=10.0,
+        lifetime_s=86_400.0, rest_weight=300, rest_window_s=10.0,
     ),
-    Market.FUTURES: Limits(rest_requests=10, rest_window_s=2.0),
+    Market.FUTURES: Limits(rest_weight=10, rest_per_path=True, rest_window_s=2.0),
 }  # fmt: skip
 # How often an unchanged book is sent again.
 REPEAT_S = {Market.SPOT: 0.1, Market.FUTURES: 0.3}
@@ -55,32 +67,33 @@ class MexcVenue:
     shares_symbols: ClassVar[bool] = False
     shares_connects: ClassVar[bool] = False
 
-    def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
+    def __init__(self, market: Market, coins: Sequence[Coin], added: Sequence[Naming] = ()) -> None:
         self.market = market
         self.source = source_name_of(self.name, market)
         self.limits = LIMITS[market]
         self.resend_quiet_s: float | None = REPEAT_S[market]
-        make = _spot_listing if market is Market.SPOT else _contract
-        self.listings = tuple(make(index, coin) for index, coin in enumerate(coins))
+        self.endpoints: Mapping[str, Endpoint] = ENDPOINTS[market]
+        is_spot = market is Market.SPOT
+        name, make = (prefixed, _spot_listing) if is_spot else (_contract_naming, _contract)
+        usual = (name(index, coin) for index, coin in enumerate(coins))
+        self.listings = tuple(make(naming) for naming in (*usual, *added))
         self.delisted: set[str] = set()
 
-    def rest(self, target: Target, now_ms: int) -> RestReply:
-        """Answer this market's listing."""
-        if target.path != REST_PATHS[self.market]:
-            return RestReply(404, orjson.dumps({"code": 404, "msg": "Not Found"}))
-        body: dict[str, Any]
+    def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
+        """Answer this market's list or tickers."""
+        endpoint = self.endpoints.get(target.path)
+        if endpoint is None:
+            return RestReply(404, {"code": 404, "msg": "Not Found"})
+        is_listing = endpoint.subject == "listing"
+        wanted = target.query.get("symbol")
         if self.market is Market.SPOT:
-            body = exchange_info(self.listings, self.delisted, now_ms)
-        else:
-            rows = contract_detail(self.listings, self.delisted)
-            wanted = target.query.get("symbol")
-            if wanted is None:
-                body = {"success": True, "code": 0, "data": rows}
-            elif found := [row for row in rows if row["symbol"] == wanted]:
-                body = {"success": True, "code": 0, "data": found[0]}
-            else:
-                body = {"success": False, "code": 1001, "message": "Contract not exists!"}
-        return RestReply(200, orjson.dumps(body))
+            if is_listing:
+                body = exchange_info(self.listings, self.delisted, now_ms)
+                return RestReply(200, body, body["symbols"])
+            return _spot_tickers(tickers_24h(self, now_ms, board), wanted)
+        if is_listing:
+            return _contracts(contract_detail(self.listings, self.delisted), wanted)
+        return _contracts(contract_tickers(self, now_ms, board), wanted)
 
     def refusal(self, status: int) -> bytes:
         """Write the body of a refusal."""
@@ -107,14 +120,41 @@ class MexcVenue:
         return read_spot(frame) if self.market is Market.SPOT else read_futures(frame)
 
 
-def _spot_listing(index: int, coin: Coin) -> Listing:
-    leading = magnitude(coin.price_usd)
+def _spot_tickers(rows: list[dict[str, Any]], wanted: str | None) -> RestReply:
+    if wanted is None:
+        return RestReply(200, rows, rows)
+    found = [row for row in rows if row["symbol"] == wanted]
+    if not found:
+        return RestReply(400, {"code": -1121, "msg": "Invalid symbol."})
+    return RestReply(200, found[0])
+
+
+def _contracts(rows: list[dict[str, Any]], wanted: str | None) -> RestReply:
+    if wanted is None:
+        return RestReply(200, {"success": True, "code": 0, "data": rows}, rows)
+    found = [row for row in rows if row["symbol"] == wanted]
+    if not found:
+        text = "Contract not exists!"
+        return RestReply(200, {"success": False, "code": 1001, "message": text})
+    return RestReply(200, {"success": True, "code": 0, "data": found[0]})
+
+
+def _contract_naming(index: int, coin: Coin) -> Naming:
+    usual = prefixed(index, coin, BUNDLES.get(coin.name, 1))
+    return usual._replace(base=OTHER_NAMES.get(usual.base, usual.base))
+
+
+def _spot_listing(naming: Naming) -> Listing:
+    leading = magnitude(naming.coin.price_usd * naming.coins)
     tick = min(0, max(leading - 5, -10))
     lot = min(0, max(-8, -leading - 2))
     return Listing(
-        exchange_symbol=f"{coin.name}USDT",
-        coin=coin,
-        coin_index=index,
+        exchange_symbol=f"{naming.base}USDT",
+        base=naming.base,
+        coin=naming.coin,
+        coin_index=naming.coin_index,
+        price_coins=float(naming.coins),
+        size_coins=float(naming.coins),
         tick_exponent=tick,
         lot_exponent=lot,
         price_digits=-tick,
@@ -122,18 +162,17 @@ def _spot_listing(index: int, coin: Coin) -> Listing:
     )
 
 
-def _contract(index: int, coin: Coin) -> Listing:
-    bundle = BUNDLES.get(coin.name, 1)
-    leading = magnitude(coin.price_usd * bundle)
-    name = OTHER_NAMES.get(coin.name, coin.name)
-    prefix = "" if bundle == 1 else str(bundle)
+def _contract(naming: Naming) -> Listing:
+    leading = magnitude(naming.coin.price_usd * naming.coins)
     return Listing(
-        exchange_symbol=f"{prefix}{name}_USDT",
-        coin=coin,
-        coin_index=index,
-        price_coins=float(bundle),
+        exchange_symbol=f"{naming.base}_USDT",
+        base=naming.base,
+        base_name=naming.base_name or naming.base,
+        coin=naming.coin,
+        coin_index=naming.coin_index,
+        price_coins=float(naming.coins),
         # A contract is worth some dollars.
-        size_coins=10.0**-leading * bundle,
+        size_coins=10.0**-leading * naming.coins,
         tick_exponent=max(leading - 5, -10),
         lot_exponent=0,
         price_digits=0,

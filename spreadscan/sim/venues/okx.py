@@ -1,4 +1,4 @@
-"""OKX as a client sees it: public instruments, and bbo-tbt over WebSocket.
+"""OKX as a client sees it: public instruments and tickers, and bbo-tbt over WebSocket.
 
 From okx.com/docs-v5 (public-data instruments 2026-07-03, order-book channel 2026-07-07) and live
 frames of 2025 and 2026. Worth knowing:
@@ -11,7 +11,7 @@ frames of 2025 and 2026. Worth knowing:
 * A connection on which nothing was pushed for 30 seconds is closed with 4004.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -19,12 +19,15 @@ import orjson
 from spreadscan.model import Market, source_name_of
 from spreadscan.sim.manners import Limits
 from spreadscan.sim.market import Quote
-from spreadscan.sim.universe import Coin, Listing, magnitude
+from spreadscan.sim.universe import Coin, Listing, Naming, magnitude
 from spreadscan.sim.venues._okx_listing import INST_TYPES, instruments
+from spreadscan.sim.venues._okx_tickers import index_tickers, tickers
 from spreadscan.sim.venues._venue import (
     Action,
+    Board,
     Client,
     Close,
+    Endpoint,
     Frame,
     Intake,
     Listen,
@@ -41,7 +44,13 @@ from spreadscan.sim.venues._venue import (
 __all__ = ["VENUE", "OkxSession", "OkxVenue"]
 
 CHANNEL = "bbo-tbt"
-REST_PATH = "/api/v5/public/instruments"
+INSTRUMENTS_PATH = "/api/v5/public/instruments"
+INDEX_PATH = "/api/v5/market/index-tickers"
+ENDPOINTS = {
+    INSTRUMENTS_PATH: Endpoint("listing"),
+    "/api/v5/market/tickers": Endpoint("tickers"),
+    INDEX_PATH: Endpoint("tickers"),
+}
 WS_PATHS = ("", "ws/v5/public")
 IDLE_S = 30.0
 LIMITS = Limits(
@@ -50,7 +59,8 @@ LIMITS = Limits(
     topic_bytes_per_connection=65_536,
     connects=3,
     connects_window_s=1.0,
-    rest_requests=20,
+    rest_weight=20,
+    rest_per_path=True,
     rest_window_s=2.0,
 )
 
@@ -62,25 +72,35 @@ class OkxVenue:
     shares_symbols: ClassVar[bool] = True
     shares_connects: ClassVar[bool] = True
 
-    def __init__(self, market: Market, coins: Sequence[Coin]) -> None:
+    def __init__(self, market: Market, coins: Sequence[Coin], added: Sequence[Naming] = ()) -> None:
         self.market = market
         self.source = source_name_of(self.name, market)
         self.limits = LIMITS
+        self.endpoints: Mapping[str, Endpoint] = ENDPOINTS
         self.resend_quiet_s: float | None = 60.0
-        self.listings = tuple(_listing(market, index, coin) for index, coin in enumerate(coins))
+        usual = (Naming(index, coin, coin.name) for index, coin in enumerate(coins))
+        self.listings = tuple(_listing(market, naming) for naming in (*usual, *added))
         self.delisted: set[str] = set()
 
-    def rest(self, target: Target, now_ms: int) -> RestReply:
-        """Answer the instruments of this market; errors come in the exchange's envelope."""
-        del now_ms
-        if target.path != REST_PATH:
-            return RestReply(404, _envelope("404", f"Invalid path {target.path}", []))
+    def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
+        """Answer for this market; errors come in the exchange's envelope."""
+        if target.path not in self.endpoints:
+            return _reply(404, "404", f"Invalid path {target.path}", [])
+        is_index = target.path == INDEX_PATH
+        if is_index and not {"quoteCcy", "instId"} & target.query.keys():
+            return _reply(400, "50014", "Parameter quoteCcy can not be empty", [])
         kind = target.query.get("instType", "")
-        if kind not in INST_TYPES.values():
-            return RestReply(400, _envelope("51000", "Parameter instType error", []))
-        wanted = kind == INST_TYPES[self.market]
-        rows = instruments(self.market, self.listings, self.delisted) if wanted else []
-        return RestReply(200, _envelope("0", "", rows))
+        if not is_index and kind not in INST_TYPES.values():
+            return _reply(400, "51000", "Parameter instType error", [])
+        if is_index:
+            rows = index_tickers(self, target.query, now_ms, board)
+        elif kind != INST_TYPES[self.market]:
+            rows = []
+        elif target.path == INSTRUMENTS_PATH:
+            rows = instruments(self.market, self.listings, self.delisted)
+        else:
+            rows = tickers(self, now_ms, board)
+        return _reply(200, "0", "", rows)
 
     def refusal(self, status: int) -> bytes:
         """Write the body of a refusal."""
@@ -90,7 +110,7 @@ class OkxVenue:
             429: ("50011", "Too Many Requests"),
             503: ("50001", "Service temporarily unavailable. Please try again later"),
         }[status]
-        return _envelope(code, text, [])
+        return orjson.dumps(_envelope(code, text, []))
 
     def session(self, target: Target, client: Client) -> Session | None:
         """Begin a conversation on the public path or the bare address."""
@@ -220,23 +240,31 @@ def _request(message: str | bytes) -> dict[str, Any] | None:
     return request
 
 
-def _envelope(code: str, text: str, rows: list[dict[str, Any]]) -> bytes:
-    return orjson.dumps({"code": code, "msg": text, "data": rows})
+def _reply(status: int, code: str, text: str, rows: list[dict[str, Any]]) -> RestReply:
+    return RestReply(status, _envelope(code, text, rows), rows)
 
 
-def _listing(market: Market, index: int, coin: Coin) -> Listing:
-    leading = magnitude(coin.price_usd)
+def _envelope(code: str, text: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"code": code, "msg": text, "data": rows}
+
+
+def _listing(market: Market, naming: Naming) -> Listing:
+    coin = naming.coin
+    leading = magnitude(coin.price_usd * naming.coins)
     if market is Market.SPOT:
-        suffix, size_coins, lot = "", 1.0, min(0, max(-8, -leading - 3))
+        suffix, size_coins = "", float(naming.coins)
+        lot = min(0, max(-8, -leading - 3))
     else:
         # Whole contracts where a contract is small; tenths and hundredths where it is not.
         suffix, size_coins = "-SWAP", coin.contract_coins
         lot = -min(2, max(0, magnitude(size_coins * coin.price_usd) - 1))
     tick = max(leading - 5, -10)
     return Listing(
-        exchange_symbol=f"{coin.name}-USDT{suffix}",
+        exchange_symbol=f"{naming.base}-USDT{suffix}",
+        base=naming.base,
         coin=coin,
-        coin_index=index,
+        coin_index=naming.coin_index,
+        price_coins=float(naming.coins),
         size_coins=size_coins,
         tick_exponent=tick,
         lot_exponent=lot,
