@@ -4,29 +4,35 @@ Discovery writes it; every other process loads it when it starts. The set is::
 
     symbols.bin  directions.bin  symbols.txt  directions.txt  validation_report.txt  metadata.json
 
-Each file is written beside its place and made durable before any is renamed; ``metadata.json``
-goes last and holds the SHA-256 of the others, so a set that a crash left half renamed is seen and
-refused. Renaming happens under an exclusive lock of the folder and loading under a shared one, so
-a reader never meets a healthy set in the middle of its change.
+They change as one (`spreadscan.universe_files`), and ``metadata.json`` holds the SHA-256 of the
+others: files that somebody copied from two sets, or damaged, are refused by name.
 """
 
-import contextlib
-import fcntl
 import hashlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from spreadscan.directions import DirectionRecord, decode_directions, encode_directions
-from spreadscan.errors import AlreadyRunning, UniverseError
+from spreadscan.errors import UniverseError
 from spreadscan.exchanges import sources
 from spreadscan.shm.layout import NUM_SOURCES
 from spreadscan.symbols import SymbolRecord, decode_symbols, encode_symbols
+from spreadscan.universe_files import (
+    DIRECTIONS,
+    FILES,
+    METADATA,
+    SYMBOLS,
+    read_files,
+    replace_files,
+    sole_writer,
+)
 
 __all__ = [
+    "FILES",
+    "METADATA",
     "Metadata",
     "Universe",
     "load_universe",
@@ -34,11 +40,6 @@ __all__ = [
     "sole_writer",
     "write_universe",
 ]
-
-SYMBOLS, DIRECTIONS = "symbols.bin", "directions.bin"
-METADATA = "metadata.json"
-FILES = (SYMBOLS, DIRECTIONS, "symbols.txt", "directions.txt", "validation_report.txt")
-LOCK = ".lock"
 
 
 class Universe(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,8 @@ class Universe(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[SymbolRecord, ...]
     directions: tuple[DirectionRecord, ...]
     next_symbol_id: int = 0
-    """Lowest id never given out in this folder; 0 stands for "the one after the highest"."""
+    """One above the highest id given out since the last full restart; 0 stands for "the one after
+    the highest in use"."""
 
     @property
     def num_symbols(self) -> int:
@@ -60,7 +62,7 @@ class Universe(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first_free_id(self) -> int:
-        """Lowest id that no symbol of this or an earlier generation has had."""
+        """One above the highest id that any symbol has had since the last full restart."""
         return max(self.next_symbol_id, self.num_symbols)
 
     @property
@@ -87,13 +89,14 @@ class Universe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``metadata.json`` holds."""
+    """What ``metadata.json`` holds; keys of a later version are stepped over."""
 
     timestamp: str
     generation: int
     num_symbols: int
     """How many symbols there are."""
-    next_symbol_id: int
+    next_symbol_id: int = 0
+    """See `Universe`; 0 where another program wrote the set."""
     per_source_counts: dict[str, int]
     per_direction_counts: dict[str, int]
     validation_stats: dict[str, Any]
@@ -107,13 +110,12 @@ def load_universe(directory: Path) -> Universe:
     Raises:
         UniverseError: a file is absent or damaged, or the files are not of one set.
 
-    Concurrency: blocks for the milliseconds in which a writer renames its files.
+    Concurrency: takes no lock, waits for nobody, and never sees half of a writer's change.
     """
-    with _locked(directory, fcntl.LOCK_SH):
-        metadata = read_metadata(directory)
-        contents = {name: _read(directory / name) for name in FILES}
-    for name, content in contents.items():
-        digest = hashlib.sha256(content).hexdigest()
+    contents = read_files(directory)
+    metadata = _decode_metadata(directory, contents[METADATA])
+    for name in FILES:
+        digest = hashlib.sha256(contents[name]).hexdigest()
         expected = metadata.sha256.get(name, "nothing")
         if digest != expected:
             raise UniverseError(
@@ -154,20 +156,15 @@ def read_metadata(directory: Path) -> Metadata:
     Raises:
         UniverseError: it is absent or damaged.
     """
-    file = directory / METADATA
+    return _decode_metadata(directory, read_files(directory, (METADATA,))[METADATA])
+
+
+def _decode_metadata(directory: Path, content: bytes) -> Metadata:
     try:
-        return msgspec.json.decode(_read(file), type=Metadata)
+        return msgspec.json.decode(content, type=Metadata)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UniverseError(str(file), str(error), "the metadata of a universe") from None
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        raise UniverseError(str(file), "no such file", "a universe; run pair-discovery") from None
-    except OSError as error:
-        raise UniverseError(str(file), error.strerror or str(error), "a readable file") from None
+        file = str(directory / METADATA)
+        raise UniverseError(file, str(error), "the metadata of a universe") from None
 
 
 def write_universe(
@@ -177,7 +174,7 @@ def write_universe(
     validation_stats: Mapping[str, Any] | None = None,
     report: str = "",
 ) -> None:
-    """Replace the set in a folder; the folder is made when absent.
+    """Replace the set in a folder as a whole; the folder is made when absent.
 
     Args:
         directory: where to write.
@@ -186,9 +183,10 @@ def write_universe(
         report: the content of ``validation_report.txt``.
 
     Raises:
-        UniverseError: the folder cannot be written.
+        AlreadyRunning: another process is writing.
+        UniverseError: the folder cannot be written; the old set stands (`replace_files`).
 
-    Concurrency: one writer at a time, see `sole_writer`; readers wait during the renames only.
+    Concurrency: one writer at a time, see `sole_writer`; readers neither wait nor make it wait.
     """
     contents = {
         SYMBOLS: encode_symbols(universe.symbols),
@@ -208,64 +206,7 @@ def write_universe(
         sha256={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     )
     contents[METADATA] = msgspec.json.format(msgspec.json.encode(metadata)) + b"\n"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _replace_all(directory, contents)
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise UniverseError(str(error.filename or directory), found, "a writable folder") from None
-
-
-def _replace_all(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Make every file durable under another name, then rename all, in order, and the names too."""
-    for name, content in contents.items():
-        with (directory / f".{name}.new").open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    with _locked(directory, fcntl.LOCK_EX) as folder:
-        for name in contents:
-            (directory / f".{name}.new").replace(directory / name)
-        os.fsync(folder)
-
-
-@contextlib.contextmanager
-def _locked(directory: Path, kind: int) -> Iterator[int]:
-    try:
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise UniverseError(str(directory), found, "a universe; run pair-discovery") from None
-    try:
-        fcntl.flock(folder, kind)
-        yield folder
-    finally:
-        os.close(folder)
-
-
-@contextlib.contextmanager
-def sole_writer(directory: Path) -> Iterator[None]:
-    """Hold the right to write a folder's universe, from reading the last set to writing the next.
-
-    Raises:
-        AlreadyRunning: another process holds it.
-        UniverseError: the folder cannot be written.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise UniverseError(str(directory), found, "a writable folder") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise AlreadyRunning("pair-discovery", f"it holds {directory / LOCK}") from None
-    try:
-        yield
-    finally:
-        os.close(lock)
+    replace_files(directory, contents, universe.generation)
 
 
 def source_names() -> list[str]:

@@ -1,75 +1,19 @@
 """The universe's files: what is written is read, and nothing else is."""
 
-import contextlib
-import fcntl
-import itertools
-import os
+import json
 import re
-import signal
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import msgspec
 import pytest
+from universe_cases import DIRECTION, LIFE, PEPE, universe
 
-from spreadscan.directions import DirectionRecord, decode_directions, encode_directions
-from spreadscan.errors import AlreadyRunning, UniverseError
-from spreadscan.model import Instrument
-from spreadscan.symbols import SymbolRecord, decode_symbols, encode_symbols
-from spreadscan.universe import (
-    FILES,
-    METADATA,
-    Universe,
-    load_universe,
-    read_metadata,
-    sole_writer,
-    write_universe,
-)
+from spreadscan.directions import decode_directions, encode_directions
+from spreadscan.errors import UniverseError
+from spreadscan.symbols import decode_symbols, encode_symbols
+from spreadscan.universe import FILES, METADATA, load_universe, read_metadata, write_universe
 
 ROOT = Path(__file__).parents[1]
-
-
-def leg(exchange_symbol, multiplier=1.0, contract_size=1.0):
-    return Instrument(
-        exchange_symbol=exchange_symbol,
-        price_multiplier=multiplier,
-        contract_size=contract_size,
-        tick_size=0.0,
-        qty_step=0.0,
-        min_qty=0.0,
-        min_notional=5.0,
-        tradable_via_api=True,
-    )
-
-
-PEPE = SymbolRecord(
-    symbol_id=7,
-    name="PEPE-USDT",
-    instruments=(
-        None, leg("1000PEPEUSDT", 1000.0), None, None, leg("PEPE-USDT"), None, None, None,
-    ),
-)  # fmt: skip
-LIFE = SymbolRecord(
-    symbol_id=9,
-    name="币安人生-USDT",
-    instruments=(
-        None, leg("币安人生USDT"), None, None,
-        leg("币安人生-USDT"), leg("L", 1.0, 10.0), None, None,
-    ),
-)  # fmt: skip
-DIRECTION = DirectionRecord(direction_id=4, spot_source=4, futures_source=1, symbols=(7, 9))
-
-
-def universe(generation=1, symbols=(PEPE, LIFE), directions=(DIRECTION,), **changes):
-    return Universe(
-        generation=generation,
-        timestamp="2026-11-22T10:00:00+00:00",
-        symbols=symbols,
-        directions=directions,
-        **changes,
-    )
 
 
 def test_written_universe_is_read_back_alike(tmp_path):
@@ -237,90 +181,11 @@ def test_damaged_metadata_is_refused(tmp_path, content):
         load_universe(tmp_path)
 
 
-def test_crash_between_any_two_renames_leaves_the_old_set_the_new_one_or_a_refusal(
-    tmp_path, monkeypatch
-):
-    outcomes = []
-    for survivors in range(len(FILES) + 2):
-        folder = tmp_path / str(survivors)
-        write_universe(folder, universe(1))
-        allowed = itertools.count()
-        rename = Path.replace
-
-        def crashing(self, target, allowed=allowed, survivors=survivors, rename=rename):
-            if next(allowed) == survivors:
-                raise KeyboardInterrupt
-            return rename(self, target)
-
-        monkeypatch.setattr(Path, "replace", crashing)
-        with contextlib.suppress(KeyboardInterrupt):
-            write_universe(folder, universe(2, symbols=(PEPE,), directions=()))
-        monkeypatch.setattr(Path, "replace", rename)
-        try:
-            outcomes.append(load_universe(folder).generation)
-        except UniverseError:
-            outcomes.append(None)
-
-    assert outcomes == [1, None, None, None, None, None, 2]
-
-
-WRITER = """
-import itertools, sys
-from pathlib import Path
-from spreadscan.universe import load_universe, write_universe
-import msgspec
-folder = Path(sys.argv[1])
-first = load_universe(folder)
-for generation in itertools.count(first.generation + 1):
-    kept = first.symbols if generation % 2 else first.symbols[:1]
-    write_universe(folder, msgspec.structs.replace(
-        first, generation=generation, symbols=kept, directions=()))
-"""
-
-
-def test_reader_never_meets_a_healthy_set_in_the_middle_of_its_change(tmp_path):
-    write_universe(tmp_path, universe(1))
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT)
-    try:
-        seen = set()
-        while len(seen) < 30:
-            assert process.poll() is None
-            seen.add(load_universe(tmp_path).generation)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-    assert max(seen) >= 30
-
-
-def test_reader_waits_for_the_renames_and_no_longer(tmp_path):
+def test_metadata_of_another_version_or_program_is_read(tmp_path):
     write_universe(tmp_path, universe())
-    folder = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    found = []
-    reader = threading.Thread(target=lambda: found.append(load_universe(tmp_path)))
+    metadata = json.loads((tmp_path / METADATA).read_bytes())
+    del metadata["next_symbol_id"]
+    (tmp_path / METADATA).write_text(json.dumps(metadata | {"of_a_later_version": {"a": [1]}}))
 
-    reader.start()
-    reader.join(0.05)
-    assert found == []
-
-    os.close(folder)
-    reader.join(10)
-    assert found == [universe(next_symbol_id=10)]
-
-
-def test_second_writer_is_refused_while_the_first_works(tmp_path):
-    with sole_writer(tmp_path), pytest.raises(AlreadyRunning), sole_writer(tmp_path):
-        pass
-
-    with sole_writer(tmp_path):
-        assert (tmp_path / ".lock").exists()
-
-
-def test_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-
-    with pytest.raises(UniverseError, match="a writable folder"):
-        write_universe(tmp_path / "file", universe())
-    with pytest.raises(UniverseError, match="a writable folder"), sole_writer(tmp_path / "file"):
-        pass
+    assert load_universe(tmp_path).first_free_id == 10
+    assert read_metadata(tmp_path).next_symbol_id == 0
