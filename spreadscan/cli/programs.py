@@ -37,7 +37,7 @@ def _program(name: str) -> Callable[[Sequence[str]], int] | None:
 
         return shm_init
     if name == "pair-discovery":
-        from spreadscan.discovery.process import main as discover
+        from spreadscan.cli.discover import main as discover
 
         return discover
     from spreadscan.runtime.process import run

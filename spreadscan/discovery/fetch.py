@@ -1,7 +1,7 @@
-"""One source's listing, over REST or from recorded files, as raw bodies.
+"""One source's listing, prices and volumes, over REST or from recorded files, as raw bodies.
 
-A listing that cannot be had is a DiscoveryError of that source alone. Waiting and chance are
-handed in, so that a test sees every delay.
+What cannot be had is a DiscoveryError of that source alone. Waiting and chance are handed in, so
+that a test sees every delay.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import Source
 from spreadscan.exchanges._adapter import RestRequest
 
-__all__ = ["FetchPolicy", "fetch_listing", "read_recorded"]
+__all__ = ["FetchPolicy", "fetch_listing", "fetch_tickers", "read_recorded"]
 
 RETRY_BASE_S = 0.5
 RETRY_CAP_S = 30.0
@@ -69,8 +69,25 @@ async def fetch_listing(
             raise DiscoveryError(f"{source.name}: more than {MAX_PAGES} pages")
         body = await _page(session, source.name, rest_url + request.path, request, policy)
         bodies.append(body)
-        request = source.spec.next_page(body)
+        try:
+            request = source.spec.next_page(body)
+        except DiscoveryError as error:
+            raise DiscoveryError(f"{source.name}: {error}") from None
     return bodies
+
+
+async def fetch_tickers(
+    session: aiohttp.ClientSession, source: Source, rest_url: str, policy: FetchPolicy
+) -> list[bytes | DiscoveryError]:
+    """Return the answer to each of a source's ticker requests, or why there is none, in order."""
+    found: list[bytes | DiscoveryError] = []
+    for ticker in source.spec.tickers:
+        url = rest_url + ticker.request.path
+        try:
+            found.append(await _page(session, source.name, url, ticker.request, policy))
+        except DiscoveryError as error:
+            found.append(error)
+    return found
 
 
 async def _page(
@@ -144,23 +161,23 @@ def _retry_after_s(header: str) -> float | None:
     return float(header) if header.isascii() and header.isdigit() else None
 
 
-def read_recorded(directory: Path, source_name: str, max_body_bytes: int) -> list[bytes]:
-    """Return the bodies in ``<source>.json``: one body, or a JSON array of bodies.
+def read_recorded(directory: Path, name: str, max_body_bytes: int) -> list[bytes]:
+    """Return the bodies in ``<name>.json``: one body, or a JSON array of bodies.
 
     Raises:
         DiscoveryError: there is no such file, it is too big, or it is no JSON.
     """
-    file = directory / f"{source_name}.json"
+    file = directory / f"{name}.json"
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise DiscoveryError(f"{source_name}: {file}: {error.strerror}") from None
+        raise DiscoveryError(f"{name}: {file}: {error.strerror}") from None
     if len(content) > max_body_bytes:
         found = f"found {len(content)} bytes, more than the {max_body_bytes} allowed"
-        raise DiscoveryError(f"{source_name}: {file}: {found}")
+        raise DiscoveryError(f"{name}: {file}: {found}")
     if not content.lstrip().startswith(b"["):
         return [content]
     try:
         return [orjson.dumps(body) for body in orjson.loads(content)]
     except orjson.JSONDecodeError as error:
-        raise DiscoveryError(f"{source_name}: {file}: no JSON: {error}") from None
+        raise DiscoveryError(f"{name}: {file}: no JSON: {error}") from None

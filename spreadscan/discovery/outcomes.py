@@ -1,106 +1,147 @@
-"""All sources of one run together: fresh legs, or the last ones where a listing failed. Pure."""
+"""All sources of one run: fresh listings, or the last ones where a listing failed. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 
 import msgspec
 
-from spreadscan.discovery.intersect import Intersection
+from spreadscan.config import Config, ListingWord
 from spreadscan.discovery.last import Last
-from spreadscan.discovery.normalise import Legs, normalise, spot_bases_of
-from spreadscan.errors import DiscoveryError
-from spreadscan.exchanges import Source
-from spreadscan.model import RawInstrument
+from spreadscan.discovery.member import Member
+from spreadscan.discovery.naming import (
+    Names,
+    kept_members,
+    named_members,
+    proven_scales,
+    spot_bases_of,
+)
+from spreadscan.discovery.screen import Screened, screen
+from spreadscan.model import Instrument, RawInstrument, RawTicker
 
-__all__ = ["Listings", "SourceOutcome", "check_share", "outcomes_of"]
+__all__ = ["Answer", "SourceOutcome", "last_legs", "members_of", "outcomes_of", "stale_words"]
 
-Listings = Mapping[str, list[RawInstrument] | DiscoveryError]
-"""Source name to its rows, or why there are none."""
+HOUR_MS = 3_600_000
+NOTHING = Screened(rows=(), listed_count=0, excluded={}, reasons={})
 
-SPOT_SOURCES = slice(0, None, 2)
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One source's part of a run."""
+
+    rows: tuple[RawInstrument, ...] = ()
+    tickers: dict[str, RawTicker] = {}
+    """By exchange symbol."""
+    failure: str | None = None
+    """Why there is no listing."""
+    ticker_failure: str | None = None
+    """Why there are no prices."""
 
 
 class SourceOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one source in a run."""
+    """What became of one source's listing in a run."""
 
-    legs: Legs
+    screened: Screened
+    """Empty where the listing failed."""
     listed_at: str
-    """UTC, ISO 8601: when the listing behind the legs was read."""
+    """UTC, ISO 8601: when the listing behind its symbols was read; "" where there is none."""
     failure: str | None = None
-    """Why this run could not read the listing; the legs are then those of the last universe."""
+    """Why this run could not read the listing; the last universe's symbols are used instead."""
+    price_failure: str | None = None
+    """Why its prices could not be compared."""
+
+
+def last_legs(last: Last) -> dict[tuple[int, str], tuple[str, Instrument]]:
+    """Return (source id, exchange symbol) to symbol and leg of the last universe."""
+    symbols = last.universe.symbols if last.universe else ()
+    return {
+        (source_id, leg.exchange_symbol): (symbol.name, leg)
+        for symbol in symbols
+        for source_id, leg in enumerate(symbol.instruments)
+        if leg is not None
+    }
 
 
 def outcomes_of(
-    active: Sequence[Source],
-    listings: Listings,
-    last: Last,
-    now: str,
+    config: Config, answers: Mapping[str, Answer], last: Last, now: str, now_ms: int
 ) -> dict[str, SourceOutcome]:
-    """Normalise every listing; a missing one is replaced by the last universe's legs.
+    """Sort every source's listing.
 
     Args:
-        active: the sources that take part.
-        listings: what was read, for each of them.
+        config: the sources that take part, and the operator's words.
+        answers: by source name.
         last: the last universe.
-        now: UTC, ISO 8601.
+        now: UTC, ISO 8601; the same as now_ms.
+        now_ms: Unix milliseconds.
     """
-    bases = _spot_bases(listings, last)
-    outcomes: dict[str, SourceOutcome] = {}
-    for source in active:
-        rows = listings[source.name]
-        if isinstance(rows, DiscoveryError):
-            outcomes[source.name] = _kept(source, rows, last)
+    words = _words(config)
+    ends_before_ms = now_ms + int(config.discovery.delisting_notice_h * HOUR_MS)
+    outcomes = {}
+    for source in config.active_sources():
+        answer = answers[source.name]
+        if answer.failure is None:
+            screened = screen(answer.rows, source, words[source.name], ends_before_ms)
+            listed_at = now
         else:
-            legs = normalise(rows, source.market, bases)
-            outcomes[source.name] = SourceOutcome(legs=legs, listed_at=now)
+            screened = NOTHING
+            listed_at = _last_listed_at(source.name, last)
+        outcomes[source.name] = SourceOutcome(
+            screened=screened,
+            listed_at=listed_at,
+            failure=answer.failure,
+            price_failure=answer.ticker_failure,
+        )
     return outcomes
 
 
-def _spot_bases(
-    listings: Mapping[str, list[RawInstrument] | DiscoveryError], last: Last
-) -> frozenset[str]:
-    """Return every base on spot, and those of the last universe: a source may be missing now."""
-    read = [rows for rows in listings.values() if not isinstance(rows, DiscoveryError)]
-    symbols = last.universe.symbols if last.universe else ()
-    return spot_bases_of(read) | {
-        row.name.rpartition("-")[0]
-        for row in symbols
-        if any(leg is not None for leg in row.instruments[SPOT_SOURCES])
-    }
+def _last_listed_at(source: str, last: Last) -> str:
+    if last.metadata is None or not last.metadata.per_source_counts.get(source):
+        return ""
+    stats = last.metadata.validation_stats.get(source, {})
+    return str(stats.get("listed_at") or last.metadata.timestamp)
 
 
-def _kept(source: Source, failure: DiscoveryError, last: Last) -> SourceOutcome:
-    symbols = last.universe.symbols if last.universe else ()
-    by_name = {
-        row.name: leg for row in symbols if (leg := row.instruments[source.source_id]) is not None
-    }
-    if not by_name or last.metadata is None:
-        # Nothing to go on with: its directions wait, the others need not.
-        return SourceOutcome(
-            legs=Legs(by_name={}, listed_count=0, excluded={}), listed_at="", failure=str(failure)
-        )
-    stats = last.metadata.validation_stats.get(source.name, {})
-    return SourceOutcome(
-        legs=Legs(by_name=by_name, listed_count=len(by_name), excluded={}),
-        listed_at=str(stats.get("listed_at", last.metadata.timestamp)),
-        failure=str(failure),
+def members_of(
+    config: Config,
+    answers: Mapping[str, Answer],
+    outcomes: Mapping[str, SourceOutcome],
+    last: Last,
+) -> list[Member]:
+    """Return every listing that may take part, under the coin that it is taken for."""
+    spot_bases = spot_bases_of([answer.rows for answer in answers.values()], last)
+    priced = (
+        (row.base, ticker.price)
+        for name, outcome in outcomes.items()
+        for row in outcome.screened.rows
+        if (ticker := answers[name].tickers.get(row.exchange_symbol)) and ticker.price is not None
     )
-
-
-def check_share(found: Intersection, last: Last, min_share: float) -> None:
-    """Refuse a result that lost too many pairs of the directions that are still configured.
-
-    Raises:
-        DiscoveryError: fewer than ``min_share`` (0 to 1) of the last pairs are left.
-    """
-    if last.universe is None:
-        return
-    configured = {row.direction_id for row in found.directions}
-    before = sum(
-        len(row.symbols) for row in last.universe.directions if row.direction_id in configured
+    names = Names(
+        spot_bases=spot_bases,
+        proven=proven_scales(priced, spot_bases, config.discovery.max_scale_deviation_pct / 100),
+        last=last_legs(last),
     )
-    after = sum(len(row.symbols) for row in found.directions)
-    if after < before * min_share:
-        raise DiscoveryError(
-            f"found {after} pairs, expected at least {min_share:.0%} of "
-            f"the last {before}; the last universe stays (--force accepts the new one)"
-        )
+    words = _words(config)
+    found: list[Member] = []
+    for source in config.active_sources():
+        tickers, outcome = answers[source.name].tickers, outcomes[source.name]
+        if outcome.failure is None:
+            found += named_members(source, outcome.screened, tickers, words[source.name], names)
+        else:
+            found += kept_members(source, tickers, names)
+    return found
+
+
+def stale_words(config: Config, answers: Mapping[str, Answer]) -> list[ListingWord]:
+    """Return the operator's words about listings that their source no longer has."""
+    return [
+        word
+        for word in config.identity
+        if word.source in answers
+        and answers[word.source].failure is None
+        and all(row.exchange_symbol != word.symbol for row in answers[word.source].rows)
+    ]
+
+
+def _words(config: Config) -> Mapping[str, Mapping[str, ListingWord]]:
+    words: defaultdict[str, dict[str, ListingWord]] = defaultdict(dict)
+    for word in config.identity:
+        words[word.source][word.symbol] = word
+    return words

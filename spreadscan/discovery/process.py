@@ -1,49 +1,66 @@
-"""``pair-discovery``: read the listings, match them, write the universe. Runs once and ends.
+"""``pair-discovery``: which coins can be scanned, proven by price and by data. Runs once and ends.
 
-    fetch -> parse -> normalise -> intersect -> compare with the last -> write -> summary
+    listings, prices -> names -> identity -> intersect -> validate -> intersect -> compare -> write
 
-A source whose listing cannot be had keeps its legs of the last universe; without one the run
-fails. A result much smaller than the last is taken for a fault of the listings and refused.
+A source whose listing or data cannot be had keeps its symbols of the last universe. A result that
+lost what it should not have lost is refused, and the last universe stays.
 """
 
 import asyncio
 import datetime as dt
-import random
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import orjson
 from rich.console import Console
-from rich.table import Table
 
 from spreadscan.config import Config, load_config
-from spreadscan.discovery.fetch import FetchPolicy, fetch_listing, read_recorded
-from spreadscan.discovery.intersect import intersect
-from spreadscan.discovery.last import read_last
-from spreadscan.discovery.outcomes import Listings, check_share, outcomes_of
-from spreadscan.discovery.publish import report_text, summary_object, validation_stats
+from spreadscan.discovery.answers import fetched_answers, recorded_answers
+from spreadscan.discovery.identity import resolve
+from spreadscan.discovery.intersect import Intersection, intersect
+from spreadscan.discovery.last import Last, read_last
+from spreadscan.discovery.member import Member
+from spreadscan.discovery.outcomes import (
+    Answer,
+    SourceOutcome,
+    last_legs,
+    members_of,
+    outcomes_of,
+    stale_words,
+)
+from spreadscan.discovery.progress import progress_on
+from spreadscan.discovery.publish import Run, report_text, summary_object, validation_stats
+from spreadscan.discovery.replace import OpenRoute, check_replaceable
+from spreadscan.discovery.summary import print_summary
+from spreadscan.discovery.validate import Job, Validation, probe_settings, validate_all
 from spreadscan.errors import DiscoveryError, SpreadscanError
-from spreadscan.exchanges import Source
-from spreadscan.model import RawInstrument
+from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.command_line import CommandLine
-from spreadscan.runtime.trust import trust_of
+from spreadscan.runtime.lock import is_lock_held
 from spreadscan.shm.layout import MAX_SYMBOLS
+from spreadscan.topology import programs
 from spreadscan.universe import Universe, sole_writer, write_universe
 
 __all__ = ["main"]
 
 PROGRAM = "pair-discovery"
-USER_AGENT = "spreadscan (public market data)"
+CROWDED_SHARE = 0.9
+"""Of the ids in use; beyond it an operator should know."""
+
+OpenRoutes = Callable[[Config], Collection[OpenRoute]]
+Members = Mapping[int, Mapping[str, Member]]
 
 
 def _parser() -> CommandLine:
     parser = CommandLine(PROGRAM, "Find the symbols that can be scanned.")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runtime.generated_dir")
     parser.add_argument(
-        "--offline", type=Path, metavar="DIR", help="read <source>.json there, not the exchanges"
+        "--offline",
+        type=Path,
+        metavar="DIR",
+        help="read <source>.json and <source>.tickers.json there, not the exchanges' REST",
     )
     parser.add_argument(
         "--no-validate", action="store_true", help="accept pairs that no data has proven"
@@ -51,30 +68,32 @@ def _parser() -> CommandLine:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="accept a much smaller result; after damage, begin ids anew (nothing may be running)",
+        help="accept a result that lost pairs; after damage, begin ids anew (when nothing runs)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], open_routes: OpenRoutes = lambda _config: ()) -> int:
     """Run once; return the exit code of `spreadscan.errors`.
 
     Args:
         argv: the command line without the program's name.
+        open_routes: the routes with an open episode.
     """
     options = _parser().parse_args(argv)
     try:
         config = load_config(options.config, is_sim=options.sim)
         output = options.output or config.path(config.runtime.generated_dir)
         with sole_writer(output):
-            summary = _discover(config, output, options.offline, is_forced=options.force)
+            run = _discover(config, output, options, open_routes)
     except SpreadscanError as error:
         _note(str(error))
         return error.exit_code
-    if not options.no_validate:
-        _note("pairs are listed, not yet proven by data: this version asks no WebSocket for it")
-    _print_summary(summary, output, as_json=options.json)
+    if options.json:
+        sys.stdout.write(orjson.dumps(summary_object(run)).decode() + "\n")
+    else:
+        print_summary(run, output, Console())
     return 0
 
 
@@ -82,131 +101,163 @@ def _note(text: str) -> None:
     sys.stderr.write(f"{PROGRAM}: {text}\n")
 
 
-def _discover(
-    config: Config, output: Path, offline: Path | None, *, is_forced: bool
-) -> dict[str, Any]:
-    """Do one run in a folder that is locked; return the summary.
+def _discover(config: Config, output: Path, options: Namespace, open_routes: OpenRoutes) -> Run:
+    """Do one run in a folder that is locked.
 
     Raises:
         SpreadscanError: nothing was written.
     """
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    last = read_last(output, is_forced=is_forced)
+    now = dt.datetime.now(dt.UTC)
+    stamp = now.isoformat(timespec="seconds")
+    last = read_last(
+        output, is_forced=options.force, may_reuse_ids=not _is_anything_running(config)
+    )
     if last.damage:
         _note(f"the last universe is damaged and will be replaced: {last.damage}")
-    listings = _listings(config, offline)
-    outcomes = outcomes_of(config.active_sources(), listings, last, now)
-    found = intersect(
-        {
-            source.source_id: outcomes[source.name].legs.by_name
-            for source in config.active_sources()
-        },
+    if options.offline is None:
+        answers = asyncio.run(fetched_answers(config))
+    else:
+        answers = recorded_answers(config, options.offline)
+    outcomes = outcomes_of(config, answers, last, stamp, int(now.timestamp() * 1000))
+    resolution = resolve(
+        members_of(config, answers, outcomes, last),
         config.directions,
-        {row.name: row.symbol_id for row in last.universe.symbols} if last.universe else {},
-        last.first_free_id,
+        config.discovery.max_price_deviation_pct / 100,
     )
+    found = _intersect(config, resolution.members, last)
+    _check_not_empty(found, outcomes)
+    _note_failures(outcomes)
+    validations = None
+    if not options.no_validate:
+        validations = asyncio.run(_validate(config, found))
+        found = _intersect(config, _proven(config, resolution.members, validations, last), last)
+        _check_not_empty(found, outcomes)
+    if not options.force:
+        check_replaceable(
+            found,
+            last.universe,
+            min_share=config.discovery.min_share_of_last,
+            open_routes=open_routes(config),
+            ended=_ended(config, answers, outcomes, last),
+        )
+    run = Run(
+        universe=_universe(found, last.generation + 1, stamp),
+        last=last.universe,
+        outcomes=outcomes,
+        resolution=resolution,
+        validations=validations,
+        without_id=found.without_id,
+        stale_words=tuple(stale_words(config, answers)),
+    )
+    write_universe(
+        output, run.universe, validation_stats=validation_stats(run), report=report_text(run)
+    )
+    _note_ids(found)
+    return run
+
+
+def _is_anything_running(config: Config) -> bool:
+    """Tell whether a process may still know an id under its old name."""
+    run_dir = config.path(config.runtime.run_dir)
+    return any(
+        is_lock_held(run_dir, row.name)
+        for row in programs().values()
+        if row.health_slot is not None
+    )
+
+
+def _intersect(config: Config, members: Members, last: Last) -> Intersection:
+    ids = {row.name: row.symbol_id for row in last.universe.symbols} if last.universe else {}
+    return intersect(members, config.directions, ids, last.free_ids, last.first_free_id)
+
+
+def _check_not_empty(found: Intersection, outcomes: Mapping[str, SourceOutcome]) -> None:
     if not any(row.symbols for row in found.directions):
         failures = "; ".join(row.failure for row in outcomes.values() if row.failure)
         raise DiscoveryError(f"no direction has a single pair ({failures or 'nothing in common'})")
-    if not is_forced:
-        check_share(found, last, config.discovery.min_share_of_last)
-    universe = Universe(
-        generation=last.generation + 1,
-        timestamp=now,
+
+
+async def _validate(config: Config, found: Intersection) -> dict[str, Validation]:
+    """Ask every source for data of its part of a result."""
+    listed = _universe(found, 0, "")
+    jobs = [
+        Job(source, config.market(source), legs)
+        for source in config.active_sources()
+        if (legs := listed.legs(source.source_id))
+    ]
+    clock = SystemClock()
+    with progress_on(sys.stderr, clock, _note) as report:
+        return await validate_all(jobs, probe_settings(config, clock), report)
+
+
+def _universe(found: Intersection, generation: int, stamp: str) -> Universe:
+    return Universe(
+        generation=generation,
+        timestamp=stamp,
         symbols=found.symbols,
         directions=found.directions,
         next_symbol_id=found.next_symbol_id,
     )
-    write_universe(
-        output,
-        universe,
-        validation_stats=validation_stats(outcomes),
-        report=report_text(outcomes, found.without_id),
-    )
-    for outcome in outcomes.values():
+
+
+def _proven(
+    config: Config, members: Members, validations: Mapping[str, Validation], last: Last
+) -> dict[int, dict[str, Member]]:
+    """Return the listings that sent data; of a source that failed, those of the last universe."""
+    in_last = last_legs(last)
+    proven = {}
+    for source in config.active_sources():
+        validation = validations.get(source.name)
+        if validation is None:
+            continue
+        if validation.failure:
+            _note(f"{source.name}: nothing proven, its last symbols stay: {validation.failure}")
+        proven[source.source_id] = {
+            name: member
+            for name, member in members.get(source.source_id, {}).items()
+            if (
+                member.key in in_last
+                if validation.failure
+                else member.exchange_symbol in validation.received
+            )
+        }
+    return proven
+
+
+def _ended(
+    config: Config,
+    answers: Mapping[str, Answer],
+    outcomes: Mapping[str, SourceOutcome],
+    last: Last,
+) -> dict[int, set[str]]:
+    """Return what the exchanges' own listings have ended since the last universe, by source id."""
+    ended: dict[int, set[str]] = {}
+    for source in config.active_sources():
+        if outcomes[source.name].failure is None:
+            listed = {row.exchange_symbol for row in answers[source.name].rows}
+            reasons = outcomes[source.name].screened.reasons
+            ended[source.source_id] = {
+                symbol
+                for source_id, symbol in last_legs(last)
+                if source_id == source.source_id and (symbol not in listed or symbol in reasons)
+            }
+    return ended
+
+
+def _note_failures(outcomes: Mapping[str, SourceOutcome]) -> None:
+    for name, outcome in outcomes.items():
         if outcome.failure:
             kept = f"kept the listing of {outcome.listed_at}" if outcome.listed_at else "left out"
             _note(f"{kept}: {outcome.failure}")
+        if outcome.price_failure:
+            _note(f"{name}: prices are not compared: {outcome.price_failure}")
+
+
+def _note_ids(found: Intersection) -> None:
     if found.without_id:
         _note(f"{len(found.without_id)} symbols found no id below {MAX_SYMBOLS}, see the report")
-    return summary_object(universe, outcomes, found.without_id)
-
-
-def _listings(config: Config, offline: Path | None) -> Listings:
-    """Return each active source's rows, or why there are none."""
-    bodies = asyncio.run(_fetch_all(config)) if offline is None else _recorded(config, offline)
-    return {
-        source.name: found if isinstance(found, DiscoveryError) else _parsed(source, found)
-        for source in config.active_sources()
-        for found in (bodies[source.name],)
-    }
-
-
-async def _fetch_all(config: Config) -> dict[str, list[bytes] | DiscoveryError]:
-    settings = config.discovery
-    policy = FetchPolicy(
-        attempts=settings.attempts,
-        max_body_bytes=settings.max_body_bytes,
-        sleep=asyncio.sleep,
-        jitter=random.random,
-    )
-    active = config.active_sources()
-    try:
-        tls = trust_of(config).context()
-    except OSError as error:
-        raise DiscoveryError(f"{config.sim.ca_file}: {error.strerror or error}") from None
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls),
-        timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
-        # An exchange's firewall refuses clients without a name.
-        headers={"User-Agent": USER_AGENT},
-    ) as session:
-        results = await asyncio.gather(
-            *(
-                fetch_listing(session, source, config.market(source).rest_url, policy)
-                for source in active
-            ),
-            return_exceptions=True,
+    elif found.next_symbol_id > MAX_SYMBOLS * CROWDED_SHARE:
+        _note(
+            f"{found.next_symbol_id} of {MAX_SYMBOLS} ids have been given out; those given up are "
+            "free again after a run while nothing else is running"
         )
-    found: dict[str, list[bytes] | DiscoveryError] = {}
-    for source, result in zip(active, results, strict=True):
-        if isinstance(result, BaseException) and not isinstance(result, DiscoveryError):
-            raise result
-        found[source.name] = result
-    return found
-
-
-def _recorded(config: Config, directory: Path) -> dict[str, list[bytes] | DiscoveryError]:
-    found: dict[str, list[bytes] | DiscoveryError] = {}
-    for source in config.active_sources():
-        try:
-            found[source.name] = read_recorded(
-                directory, source.name, config.discovery.max_body_bytes
-            )
-        except DiscoveryError as error:
-            found[source.name] = error
-    return found
-
-
-def _parsed(source: Source, bodies: list[bytes]) -> list[RawInstrument] | DiscoveryError:
-    try:
-        rows = [row for body in bodies for row in source.spec.parse_instruments(body)]
-    except DiscoveryError as error:
-        return DiscoveryError(f"{source.name}: {error}")
-    return rows or DiscoveryError(f"{source.name}: found an empty listing, expected instruments")
-
-
-def _print_summary(summary: dict[str, Any], output: Path, *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(orjson.dumps(summary).decode() + "\n")
-        return
-    console = Console()
-    console.print(f"universe {summary['generation']} in {output}: {summary['num_symbols']} symbols")
-    table = Table("source", "symbols", "rows left out")
-    for name, excluded in summary["excluded"].items():
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(excluded.items()))
-        kept = " (kept from an earlier listing)" if name in summary["failed_sources"] else ""
-        table.add_row(name, f"{summary['per_source_counts'].get(name, 0)}{kept}", reasons)
-    console.print(table)
-    for name, count in summary["per_direction_counts"].items():
-        console.print(f"{name}: {count} pairs")

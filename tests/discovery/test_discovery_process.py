@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from spreadscan.config import load_config
 from spreadscan.discovery.process import main
+from spreadscan.discovery.replace import OpenRoute
 from spreadscan.errors import EXIT_CONFIG, EXIT_TEMPORARY, EXIT_USAGE
+from spreadscan.runtime.lock import RoleLock
 from spreadscan.universe import FILES, METADATA, load_universe, read_metadata, sole_writer
 
 RECORDED = Path(__file__).parents[2] / "../shared/data/instruments"
@@ -120,14 +123,26 @@ def discover(config_dir, tmp_path, capsys):
                 f"--output={output}",
                 f"--offline={folder}",
                 "--json",
+                "--no-validate",
                 *flags,
-            ]
+            ],
+            lambda _config: run.open_routes,
         )
         printed = capsys.readouterr()
         return code, json.loads(printed.out) if printed.out else None, printed.err
 
     run.output = output
+    run.open_routes = ()
     return run
+
+
+@pytest.fixture
+def running(config_dir):
+    """Something of the pipeline runs, and may know an id under its old name."""
+    config = load_config(config_dir / "config.toml")
+    lock = RoleLock(config.path(config.runtime.run_dir), "spread-engine")
+    yield
+    lock.release()
 
 
 def ids_in(output):
@@ -140,18 +155,14 @@ def test_first_run_writes_a_set_that_loads_and_says_what_it_did(discover, listin
     assert (code, summary["generation"], summary["num_symbols"]) == (0, 1, 2)
     assert summary["per_direction_counts"] == dict.fromkeys(DIRECTIONS, 2)
     assert summary["failed_sources"] == []
-    assert errors.count("\n") == 1
-    assert "not yet proven by data" in errors
+    assert errors == ""
+    assert summary["validation"] is None
     assert load_universe(discover.output).legs(5) == [
         ("BTC-USDT-SWAP", 0, 1.0, 0.1), ("ETH-USDT-SWAP", 1, 1.0, 0.1),
     ]  # fmt: skip
     assert load_universe(discover.output).legs(7) == [
         ("BTC_USDT", 0, 1.0, 0.01), ("ETH_USDT", 1, 1.0, 0.01),
     ]  # fmt: skip
-
-
-def test_asking_for_no_validation_silences_the_note(discover, listings):
-    assert discover(listings(["BTC"]), "--no-validate")[2] == ""
 
 
 def test_metadata_names_the_digest_of_every_other_file(discover, listings):
@@ -164,7 +175,7 @@ def test_metadata_names_the_digest_of_every_other_file(discover, listings):
     }
 
 
-def test_ids_are_stable_and_a_freed_one_stays_free(discover, listings):
+def test_ids_are_stable_and_a_freed_one_stays_free(discover, listings, running):
     discover(listings(["B", "C", "D", "E", "F"]))
     discover(listings(["A", "B", "D", "E", "F"]))
     code, summary, _ = discover(listings(["A", "B", "C", "D", "E", "F"]))
@@ -173,6 +184,113 @@ def test_ids_are_stable_and_a_freed_one_stays_free(discover, listings):
     assert ids_in(discover.output) == {
         "B-USDT": 0, "D-USDT": 2, "E-USDT": 3, "F-USDT": 4, "A-USDT": 5, "C-USDT": 6,
     }  # fmt: skip
+
+
+def test_freed_id_is_given_again_when_nothing_runs(discover, listings):
+    discover(listings(["B", "C", "D"]))
+    discover(listings(["B", "D"]), "--force")
+    discover(listings(["A", "B", "D"]), "--force")
+
+    assert ids_in(discover.output) == {"A-USDT": 1, "B-USDT": 0, "D-USDT": 2}
+
+
+def ticker(base, price):
+    return {"symbol": f"{base}USDT", "lastPrice": str(price), "quoteVolume": "1000"}
+
+
+def price_with(folder, prices_by_source):
+    """Write the prices of sources whose only ticker answer is a plain list."""
+    for name, prices in prices_by_source.items():
+        answer = [ticker(base, price) for base, price in prices.items()]
+        (folder / f"{name}.tickers.json").write_text(json.dumps([answer]), encoding="utf-8")
+
+
+def test_listing_that_costs_something_else_is_quarantined_and_told(discover, listings):
+    folder = listings(["AA", "BB"])
+    price_with(
+        folder, {"binance_spot": {"AA": 1.0, "BB": 2.0}, "mexc_spot": {"AA": 9.0, "BB": 2.0}}
+    )
+    index = {"AA": 1.01, "BB": 2.02}
+    marks = [{"symbol": f"{base}USDT", "markPrice": str(mark)} for base, mark in index.items()]
+    (folder / "binance_futures.tickers.json").write_text(json.dumps([marks]), encoding="utf-8")
+
+    code, summary, _ = discover(folder)
+
+    assert code == 0
+    (finding,) = (row for row in summary["quarantined"] if row["price"] is not None)
+    assert (finding["source"], finding["exchange_symbol"]) == ("mexc_spot", "AAUSDT")
+    assert finding["price"] == 9.0
+    assert "mexc_spot_binance_futures" in finding["lost_pairs"]
+    assert summary["per_direction_counts"]["mexc_spot_binance_futures"] == 1
+    report = (discover.output / "validation_report.txt").read_text()
+    assert "quarantined: mexc_spot AAUSDT not used: it costs 9" in report
+
+
+def test_prices_that_cannot_be_read_are_told_and_nothing_else_stops(discover, listings):
+    folder = listings(["AA"])
+    (folder / "okx_spot.tickers.json").write_text("[<html>]", encoding="utf-8")
+    (folder / "mexc_spot.tickers.json").write_text('["<html>"]', encoding="utf-8")
+
+    code, summary, errors = discover(folder)
+
+    assert (code, summary["num_symbols"]) == (0, 1)
+    assert "okx_spot: prices are not compared" in errors
+    assert "mexc_spot: prices are not compared" in errors
+    assert summary["unproven"] == 8
+
+
+def test_summary_says_what_changed(discover, listings, running):
+    discover(listings(["A", "B", "C", "D", "E", "F"]))
+    _, summary, _ = discover(listings(["B", "C", "D", "E", "F", "X"]))
+
+    changed = summary["changes"]
+    assert (changed["symbols_added"], changed["symbols_removed"]) == (["X-USDT"], ["A-USDT"])
+    assert (
+        changed["pairs_added"] == changed["pairs_removed"] == dict.fromkeys(sorted(DIRECTIONS), 1)
+    )
+
+
+def test_word_about_a_listing_that_is_gone_is_reported(make_config, listings, tmp_path, capsys):
+    config = make_config({})
+    folder = listings(["BTC"])
+
+    code = main(
+        [f"--config={config}", f"--output={tmp_path / 'u'}", f"--offline={folder}", "--no-validate"]
+    )
+
+    assert code == 0
+    assert "bybit_futures no longer lists RAYDIUMUSDT" in capsys.readouterr().out
+
+
+def test_lost_pair_with_an_open_episode_is_refused_unless_forced(discover, listings):
+    coins = ["A", "B", "C", "D", "E", "F"]
+    discover(listings(coins))
+    discover.open_routes = [OpenRoute("okx_spot_binance_futures", "F-USDT")]
+    # Unpriced among the priced: our doubt, not the exchange's word.
+    folder = listings(coins)
+    prices = dict.fromkeys(coins, 1.0)
+    price_with(folder, {"binance_spot": prices | {"F": 5.0}, "mexc_spot": prices})
+    (folder / "okx_spot.tickers.json").write_text(
+        json.dumps(
+            [{"code": "0", "msg": "", "data": [
+                {"instId": f"{coin}-USDT", "last": "7" if coin == "F" else "1"} for coin in coins
+            ]}]
+        ),
+        encoding="utf-8",
+    )  # fmt: skip
+
+    code, _, errors = discover(folder)
+
+    assert code == EXIT_TEMPORARY
+    assert "open episode" in errors
+    assert discover(folder, "--force")[0] == 0
+
+
+def test_pair_that_the_exchange_has_ended_may_go_with_an_open_episode(discover, listings):
+    discover(listings(["A", "B", "C", "D", "E", "F"]))
+    discover.open_routes = [OpenRoute("okx_spot_binance_futures", "F-USDT")]
+
+    assert discover(listings(["A", "B", "C", "D", "E"]))[0] == 0
 
 
 def test_failed_source_keeps_its_last_legs_and_the_run_goes_on(discover, listings):
@@ -231,7 +349,7 @@ def test_much_smaller_result_is_refused_unless_forced(discover, listings):
 
 
 @pytest.mark.parametrize("name", [*FILES, METADATA])
-def test_half_renamed_set_is_mended_without_giving_an_id_twice(discover, listings, name):
+def test_damaged_set_is_mended_without_giving_an_id_twice(discover, listings, running, name):
     discover(listings(["A", "B"]))
     (discover.output / name).write_bytes(b"damage")
 
@@ -278,11 +396,11 @@ def test_wrong_command_line_and_wrong_configuration_have_their_own_codes(discove
 def test_summary_for_people_shows_every_source_and_direction(discover, listings, capsys):
     folder = listings(["BTC"])
 
-    code = main([f"--output={discover.output}", f"--offline={folder}"])
+    code = main([f"--output={discover.output}", f"--offline={folder}", "--no-validate"])
 
     shown = capsys.readouterr().out
     assert code == 0
-    for name in ("binance_spot", "okx_futures", "okx_spot_binance_futures: 1 pairs"):
+    for name in ("binance_spot", "okx_futures", "12 pairs"):
         assert name in shown
 
 
@@ -295,24 +413,32 @@ def test_recorded_listings_give_the_known_universe(discover, tmp_path):
 
     assert code == 0
     assert summary["per_direction_counts"] == {
-        "binance_spot_bybit_futures": 274,
+        "binance_spot_bybit_futures": 275,
         "binance_spot_okx_futures": 135,
-        "binance_spot_mexc_futures": 308,
-        "bybit_spot_binance_futures": 235,
+        "binance_spot_mexc_futures": 307,
+        "bybit_spot_binance_futures": 234,
         "bybit_spot_okx_futures": 160,
         "bybit_spot_mexc_futures": 301,
-        "okx_spot_binance_futures": 213,
-        "okx_spot_bybit_futures": 233,
+        "okx_spot_binance_futures": 212,
+        "okx_spot_bybit_futures": 236,
         "okx_spot_mexc_futures": 240,
-        "mexc_spot_binance_futures": 455,
-        "mexc_spot_bybit_futures": 527,
-        "mexc_spot_okx_futures": 223,
+        "mexc_spot_binance_futures": 454,
+        "mexc_spot_bybit_futures": 529,
+        "mexc_spot_okx_futures": 224,
     }
     excluded = summary["excluded"]
     assert excluded["okx_futures"] == {"kind_inverse": 15, "kind_pre_market": 1, "other_quote": 3}
-    assert excluded["binance_futures"]["kind_dated"] == 8
+    assert excluded["binance_futures"] == {
+        "delisting": 1, "kind_dated": 8, "kind_not_crypto": 4, "kind_pre_market": 5,
+        "not_trading": 70, "other_quote": 38,
+    }  # fmt: skip
+    assert excluded["bybit_futures"] == {"delisting": 1}
+    assert excluded["mexc_spot"] == {"not_trading": 8, "other_quote": 282}
+    assert excluded["binance_spot"] == {"other_quote": 872}
+    assert 550 <= summary["num_symbols"] <= 700
+    assert summary["stale_words"] == []
     assert excluded["mexc_futures"] == {
-        "kind_inverse": 10, "kind_not_crypto": 1, "other_quote": 62,
+        "delisting": 11, "kind_inverse": 10, "kind_not_crypto": 1, "other_quote": 62,
     }  # fmt: skip
     legs = {name: leg[1:] for name, *leg in load_universe(discover.output).legs(1)}
     assert legs["1000PEPEUSDT"] == [1000.0, 1000.0]
@@ -323,7 +449,13 @@ def test_recorded_listings_give_the_known_universe(discover, tmp_path):
     perpetuals = {name: leg[1:] for name, *leg in load_universe(discover.output).legs(3)}
     assert perpetuals["SHIB1000USDT"] == [1000.0, 1000.0]
     ids = ids_in(discover.output)
+    assert not {name for name in ids if "TEST" in name or name in {"XAU-USDT", "XAG-USDT"}}
+    every = load_universe(discover.output)
+    listed = {name for source_id in range(8) for name, *_ in every.legs(source_id)}
+    assert not {name for name in listed if "-26DEC25" in name or name in {"XAUUSDT", "XAU_USDT"}}
     contracts = {name: leg for name, *leg in load_universe(discover.output).legs(7)}
     assert contracts["PEPE_USDT"] == [ids["PEPE-USDT"], 1.0, 10_000_000.0]
     assert contracts["FILECOIN_USDT"][0] == ids["FIL-USDT"]
     assert contracts["TRUMPOFFICIAL_USDT"][0] == ids["TRUMP-USDT"]
+    assert contracts["PUMPFUN_USDT"][0] == ids["PUMP-USDT"]
+    assert contracts.get("TRUMP_USDT", [None])[0] != ids["TRUMP-USDT"]

@@ -2,9 +2,10 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from listing_cases import member
 
 from spreadscan.discovery.intersect import intersect
-from spreadscan.model import Direction, Instrument
+from spreadscan.model import Direction
 from spreadscan.shm.layout import MAX_SYMBOLS, NUM_SOURCES
 
 DIRECTIONS = (
@@ -13,20 +14,14 @@ DIRECTIONS = (
 )
 
 
-def listed(*names):
-    return {
-        name: Instrument(
-            exchange_symbol=name,
-            price_multiplier=1.0,
-            contract_size=1.0,
-            tick_size=0.0,
-            qty_step=0.0,
-            min_qty=0.0,
-            min_notional=0.0,
-            tradable_via_api=True,
-        )
-        for name in names
-    }
+def listed(*names, turnover_usd=None):
+    """Listings of one source; which one does not matter here."""
+    return {name: member("okx_spot", name, turnover_usd=turnover_usd) for name in names}
+
+
+def matched(members, last_ids=None, first_free=0, free_ids=None):
+    free = range(first_free, MAX_SYMBOLS) if free_ids is None else free_ids
+    return intersect(members, DIRECTIONS, last_ids or {}, free, first_free)
 
 
 def ids_of(found):
@@ -36,7 +31,7 @@ def ids_of(found):
 def test_only_a_symbol_that_both_sides_of_a_direction_list_gets_an_id():
     legs = {0: listed("A", "B"), 1: listed("A", "C"), 4: listed("B"), 5: listed("B", "C")}
 
-    found = intersect(legs, DIRECTIONS, {}, 0)
+    found = matched(legs)
 
     assert ids_of(found) == {"B": 0}
     assert [row.symbols for row in found.directions] == [(0,), ()]
@@ -46,7 +41,7 @@ def test_only_a_symbol_that_both_sides_of_a_direction_list_gets_an_id():
 
 
 def test_absent_source_leaves_its_directions_empty():
-    found = intersect({0: listed("A")}, DIRECTIONS, {}, 0)
+    found = matched({0: listed("A")})
 
     assert found.symbols == ()
     assert [row.direction_id for row in found.directions] == [1, 4]
@@ -55,14 +50,14 @@ def test_absent_source_leaves_its_directions_empty():
 def test_symbol_keeps_its_id_and_a_freed_one_is_not_given_again():
     legs = {0: listed("B", "C", "D"), 5: listed("B", "C", "D")}
 
-    found = intersect(legs, DIRECTIONS, {"A": 0, "B": 1, "D": 2}, 3)
+    found = matched(legs, {"A": 0, "B": 1, "D": 2}, 3)
 
     assert ids_of(found) == {"B": 1, "C": 3, "D": 2}
     assert found.next_symbol_id == 4
 
 
 def test_freed_highest_id_is_remembered():
-    found = intersect({0: listed("A"), 5: listed("A")}, DIRECTIONS, {"A": 0, "B": 9}, 10)
+    found = matched({0: listed("A"), 5: listed("A")}, {"A": 0, "B": 9}, 10)
 
     assert found.next_symbol_id == 10
 
@@ -71,13 +66,69 @@ def test_symbols_beyond_the_table_are_named_and_left_out():
     names = [f"S{number:04}" for number in range(MAX_SYMBOLS + 3)]
     legs = {0: listed(*names), 5: listed(*names)}
 
-    found = intersect(legs, DIRECTIONS, {"S1025": 0}, 1)
+    found = matched(legs, {"S1025": 0}, 1)
 
     assert len(found.symbols) == MAX_SYMBOLS
     assert ids_of(found)["S1025"] == 0
     assert found.without_id == ("S1023", "S1024", "S1026")
     assert found.next_symbol_id == MAX_SYMBOLS
     assert len(found.directions[0].symbols) == MAX_SYMBOLS
+
+
+def test_given_up_ids_go_to_newcomers_in_the_order_offered():
+    legs = {0: listed("A", "B", "C"), 5: listed("A", "B", "C")}
+
+    found = matched(legs, {"B": 7}, 8, free_ids=[2, 0, 9])
+
+    assert ids_of(found) == {"A": 2, "B": 7, "C": 0}
+
+
+def crowd(turnovers):
+    """One direction's listings with a turnover each, the same on both legs."""
+    legs = {}
+    for name, turnover_usd in turnovers.items():
+        legs |= listed(name, turnover_usd=turnover_usd)
+    return {0: legs, 5: legs}
+
+
+def test_the_most_liquid_stay_when_there_are_too_many():
+    turnovers = {f"S{number:04}": float(number) for number in range(MAX_SYMBOLS + 2)}
+
+    found = matched(crowd(turnovers))
+
+    assert set(found.without_id) == {"S0000", "S0001"}
+    assert len(found.symbols) == MAX_SYMBOLS
+
+
+def test_holder_gives_up_its_place_only_to_one_that_is_twice_as_liquid():
+    holders = {f"S{number:04}": number for number in range(MAX_SYMBOLS)}
+    turnovers = {name: 100.0 + number for name, number in holders.items()}
+
+    little = matched(crowd(turnovers | {"NEW": 150.0}), holders, free_ids=[1023])
+    much = matched(crowd(turnovers | {"NEW": 250.0}), holders, free_ids=[1023])
+
+    assert little.without_id == ("NEW",)
+    assert much.without_id == ("S0000",)
+
+
+def test_holder_stays_when_the_better_newcomer_could_get_no_id():
+    holders = {f"S{number:04}": number for number in range(MAX_SYMBOLS)}
+    turnovers = dict.fromkeys(holders, 1.0)
+
+    found = matched(crowd(turnovers | {"NEW": 250.0}), holders, free_ids=[])
+
+    assert found.without_id == ("NEW",)
+    assert len(found.symbols) == MAX_SYMBOLS
+
+
+def test_liquidity_is_that_of_the_best_directions_thinner_leg():
+    names = [f"S{number:04}" for number in range(MAX_SYMBOLS)]
+    legs = {
+        0: listed(*names, turnover_usd=5.0) | listed("THIN", turnover_usd=1e9),
+        5: listed(*names, turnover_usd=5.0) | listed("THIN", turnover_usd=1.0),
+    }
+
+    assert matched(legs).without_id == ("THIN",)
 
 
 NAMES = st.sets(st.sampled_from([f"S{number}" for number in range(12)]))
@@ -90,7 +141,7 @@ def test_over_any_history_an_id_means_one_symbol_and_no_pair_is_lost(history):
     for listings in history:
         legs = dict(zip((0, 1, 4, 5), (listed(*names) for names in listings), strict=True))
 
-        found = intersect(legs, DIRECTIONS, last, first_free)
+        found = matched(legs, last, first_free)
 
         last, first_free = ids_of(found), found.next_symbol_id
         for name, symbol_id in last.items():

@@ -4,6 +4,8 @@ import sqlite3
 import pytest
 from tracker_cases import NOW_NS, OFFSET_NS, SECOND_NS, WALL_NS, book, moment, signal
 
+from spreadscan.cli.discover import open_routes
+from spreadscan.config import load_config
 from spreadscan.model import SignalType
 from spreadscan.ops.ledger import LedgerReader, PathPoint
 from spreadscan.tracker.schema import LEDGER_NAME
@@ -142,3 +144,30 @@ def test_ledger_of_another_build_is_not_misread(store, tmp_path):
 
     with pytest.raises(sqlite3.DatabaseError, match="version 999"):
         LedgerReader(tmp_path)
+
+
+@pytest.fixture
+def config(make_config):
+    return load_config(make_config({}))
+
+
+def test_discovery_is_told_the_routes_with_an_open_episode(store, tmp_path, config):
+    three_episodes(store)
+    ledger = config.path(config.tracker.data_dir)
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    ledger.symlink_to(tmp_path)
+
+    (route,) = open_routes(config)
+
+    assert route.symbol == "SOL-USDT"
+
+
+def test_discovery_goes_on_without_a_ledger_or_with_a_damaged_one(config, capsys):
+    assert open_routes(config) == []
+
+    ledger = config.path(config.tracker.data_dir)
+    ledger.mkdir(parents=True)
+    (ledger / LEDGER_NAME).write_bytes(b"no ledger" * 1000)
+
+    assert open_routes(config) == []
+    assert "open episodes are not known" in capsys.readouterr().err
