@@ -82,7 +82,12 @@ def programs() -> dict[str, Program]:
             name=feed_name(source.name),
             health_slot=source.source_id,
             source=source.name,
-            writes=(RegionKind.PRICES, RegionKind.DIRTY, RegionKind.HEALTH),
+            writes=(
+                RegionKind.PRICES,
+                RegionKind.DIRTY,
+                RegionKind.HEALTH,
+                RegionKind.GOVERNOR,
+            ),
             reads=(RegionKind.CONTROL,),
             cpu=CpuRole.FEED,
             watchdog_s=10.0,

@@ -70,6 +70,16 @@ cdef class Mapping:
         self._check_word(offset)
         return load_acquire_u64(<uint64_t*>(self.base + offset))
 
+    def swap_word(self, Py_ssize_t offset, uint64_t expected, uint64_t value) -> bool:
+        """Store a word if it still is *expected*; return whether it was.
+
+        Concurrency: any number of processes; of those that expect the same value one succeeds.
+        """
+        self._check_word(offset)
+        return bool(replace_acq_rel_u64(
+            <uint64_t*>(<char*>self.writable_base() + offset), expected, value
+        ))
+
     def _check_word(self, Py_ssize_t offset) -> None:
         if offset < 0 or offset % 8 or offset + 8 > self._view.len:
             raise ValueError(f"no word at offset {offset} of {self._view.len} bytes")

@@ -12,6 +12,7 @@ Each shared word has one writer, named beside it. All integers are little-endian
     ring     | header | producer line | consumer line | 65,536 x SignalRecord |
     health   | header | 16 x HealthSlot |
     control  | header | ControlBlock |
+    governor | header | 32 x Allowance |
 """
 
 from enum import IntEnum
@@ -40,6 +41,7 @@ __all__ = [
     "Dirty",
     "EngineCounter",
     "FeedCounter",
+    "Governor",
     "Header",
     "Health",
     "Histogram",
@@ -78,6 +80,7 @@ class RegionKind(IntEnum):
     RING = 3
     HEALTH = 4
     CONTROL = 5
+    GOVERNOR = 6
 
 
 class Header:
@@ -276,6 +279,26 @@ class Control:
     BYTES = REASON + REASON_BYTES
 
 
+class Governor:
+    """Allowances that processes share: one row an exchange's address and kind of request.
+
+    Writers: every process that makes such requests, by compare and swap.
+    """
+
+    ROWS = Header.BYTES
+    TURN_NS = 0
+    """u64, CLOCK_MONOTONIC: when the allowance is whole again"""
+    BANNED_UNTIL_NS = 8
+    """u64, CLOCK_MONOTONIC: no request before"""
+    TAKEN = 16
+    """u64: requests granted"""
+    BANS = 24
+    """u64: times that the exchange told us to stop"""
+    ROW_BYTES = LINE_PAIR
+    CAPACITY = NUM_SOURCES * 4
+    BYTES = ROWS + CAPACITY * ROW_BYTES
+
+
 class ProcessState(IntEnum):
     """Life of a process, as its health slot shows it."""
 
@@ -344,6 +367,7 @@ class TrackerCounter(IntEnum):
     SIGNALS_REFUSED = 10
     SIGNALS_IGNORED = 11
     COMMITS_FAILED = 12
+    EPISODES_DELISTED = 13
 
 
 class Histogram:
@@ -408,6 +432,7 @@ REGION_SHAPES = {
     RegionKind.RING: (Ring.BYTES, Ring.RECORD_BYTES, RING_CAPACITY),
     RegionKind.HEALTH: (Health.BYTES, Health.SLOT_BYTES, HEALTH_SLOTS),
     RegionKind.CONTROL: (Control.BYTES, Control.BYTES - Header.BYTES, 1),
+    RegionKind.GOVERNOR: (Governor.BYTES, Governor.ROW_BYTES, Governor.CAPACITY),
 }
 
 assert Prices.SEQ % CACHE_LINE == Prices.DATA % CACHE_LINE == 0

@@ -50,6 +50,11 @@ class Regions:
         """The control block."""
         return self._attached[RegionKind.CONTROL]
 
+    @property
+    def governor(self) -> Region:
+        """The allowances that processes share."""
+        return self._attached[RegionKind.GOVERNOR]
+
     def all(self) -> list[Region]:
         """Return every attached region."""
         return list(self._attached.values())

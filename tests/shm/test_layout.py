@@ -119,6 +119,7 @@ def test_region_shapes_are_those_of_layout_version_1():
         RegionKind.RING: (8_388_992, 128, 65_536),
         RegionKind.HEALTH: (340_096, 21_248, 16),
         RegionKind.CONTROL: (512, 384, 1),
+        RegionKind.GOVERNOR: (4_224, 128, 32),
     }
 
 

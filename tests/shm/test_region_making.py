@@ -183,7 +183,7 @@ def test_shm_init_says_what_it_created_and_what_it_kept(make_config, shm, capsys
     removed = shm_init(["--config", config, "--remove"])
 
     assert [*statuses, removed] == [0, 0, 0]
-    assert [line.split(": ")[1] for line in lines] == ["created"] * 5 + ["kept"] * 5
+    assert [line.split(": ")[1] for line in lines] == ["created"] * 6 + ["kept"] * 6
     assert not file_of(shm).exists()
 
 

@@ -1,0 +1,158 @@
+"""Allowances: the budget holds in every window, over any number of processes, whoever dies."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+from bisect import bisect_left
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spreadscan.shm.governor import Allowance, Budget, RequestKind, private_words
+from spreadscan.shm.layout import Governor, RegionKind
+from spreadscan.shm.regions import attach_regions
+
+SPAWN = multiprocessing.get_context("spawn")
+S = 1_000_000_000
+
+
+def most_in_a_window(times_ns, window_s):
+    """The most requests in any half-open window."""
+    ordered = sorted(times_ns)
+    window_ns = round(window_s * S)
+    return max(
+        (bisect_left(ordered, start + window_ns) - index for index, start in enumerate(ordered)),
+        default=0,
+    )
+
+
+def allowance(count=5, window_s=1.0, row=0, words=None):
+    return Allowance(words or private_words(), row, Budget(count=count, window_s=window_s))
+
+
+@given(
+    st.integers(1, 20),
+    st.floats(0.01, 300.0),
+    st.lists(st.tuples(st.integers(0, 3), st.floats(0, 2.0)), max_size=80),
+)
+def test_no_window_ever_holds_more_than_the_budget(count, window_s, asks):
+    gate = allowance(count, window_s)
+    now_ns, granted = 5 * S, []
+    for again, pause in asks:
+        now_ns += round(pause * window_s * S)
+        granted += [now_ns + gate.take(now_ns) for _ in range(again)]
+
+    assert most_in_a_window(granted, window_s) <= count
+    assert gate.taken == len(granted)
+
+
+@given(st.integers(2, 12), st.lists(st.integers(1, 12), min_size=1, max_size=30))
+def test_a_dear_request_counts_as_many(count, costs):
+    gate = allowance(count)
+    granted = []
+    for cost in costs:
+        turn_ns = 7 * S + gate.take(7 * S, cost)
+        granted += [turn_ns] * min(cost, count)
+
+    assert most_in_a_window(granted, 1.0) <= count
+
+
+def test_half_of_the_budget_goes_at_once_and_all_of_it_in_a_window():
+    gate = allowance(count=10)
+
+    waits_ns = [gate.take(S) for _ in range(11)]
+
+    assert waits_ns[:5] == [0] * 5
+    assert all(early < late for early, late in itertools.pairwise(waits_ns[4:]))
+    assert waits_ns[9] < S <= waits_ns[10]
+
+
+def test_an_idle_allowance_is_whole_again():
+    gate = allowance(count=4)
+    for _ in range(4):
+        gate.take(S)
+
+    assert gate.take(3 * S) == 0
+
+
+def test_nobody_asks_before_a_ban_is_over_and_then_not_all_at_once():
+    gate = allowance(count=4, window_s=1.0)
+    gate.ban(20 * S)
+    gate.ban(11 * S)
+
+    granted = [10 * S + gate.take(10 * S) for _ in range(6)]
+
+    assert granted[0] == gate.banned_until_ns == 20 * S
+    assert most_in_a_window(granted, 1.0) <= 4
+    assert gate.bans == 1
+
+
+def test_rows_do_not_touch_each_other():
+    words = private_words()
+    rows = [
+        Allowance(words, Allowance.row_of(source_id, kind), Budget(count=1, window_s=60.0))
+        for source_id in range(8)
+        for kind in RequestKind
+    ]
+
+    assert [row.take(S) for row in rows] == [0] * len(rows)
+    assert all(row.take(S) > 0 for row in rows)
+
+
+def take_many(shm, count, granted):
+    regions = attach_regions(shm, reads=(), writes=[RegionKind.GOVERNOR], timeout_s=0)
+    gate = Allowance(regions.governor.mapping, 3, Budget(count=100, window_s=1.0))
+    granted.put([gate.take(S) for _ in range(count)])
+
+
+def test_processes_share_one_budget(regions, shm):
+    answers = SPAWN.Queue()
+    workers = [SPAWN.Process(target=take_many, args=(shm, 500, answers)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+
+    granted = sorted(turn for _ in workers for turn in answers.get(timeout=60))
+    for worker in workers:
+        worker.join()
+
+    alone = allowance(count=100)
+    assert granted == [alone.take(S) for _ in range(2000)]
+
+
+def take_for_ever(shm):
+    regions = attach_regions(shm, reads=(), writes=[RegionKind.GOVERNOR], timeout_s=0)
+    gate = Allowance(regions.governor.mapping, 3, Budget(count=100, window_s=1.0))
+    while True:
+        gate.take(S)
+
+
+def test_a_process_killed_while_it_takes_leaves_nothing_locked(regions, shm):
+    gate = Allowance(regions.governor.mapping, 3, Budget(count=100, window_s=1.0))
+    for _ in range(5):
+        worker = SPAWN.Process(target=take_for_ever, args=(shm,))
+        worker.start()
+        before = gate.taken
+        while gate.taken < before + 100:
+            pass
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.join()
+
+        assert gate.take(S) < gate.take(S)
+
+
+def test_reader_may_look_but_not_take(regions, shm):
+    read_only = attach_regions(shm, reads=[RegionKind.GOVERNOR], writes=(), timeout_s=0)
+    gate = Allowance(read_only.governor.mapping, 0, Budget(count=1, window_s=1.0))
+
+    assert (gate.taken, gate.banned_until_ns) == (0, 0)
+    with pytest.raises(PermissionError):
+        gate.take(S)
+
+
+def test_every_row_is_inside_the_region():
+    rows = {Allowance.row_of(source_id, kind) for source_id in range(8) for kind in RequestKind}
+
+    assert len(rows) == 24
+    assert max(rows) < Governor.CAPACITY
