@@ -66,7 +66,8 @@ def plain_line(state: BoardState) -> str:
         f"{state.uptime_s:.0f}s live {live} messages/s={rate:.0f} "
         f"routes={state.usable_routes}/{state.all_routes} widest={widest} "
         f"signals={state.signals} episodes opened={episodes.opened} open={episodes.open} "
-        f"converged={episodes.converged} expired={episodes.expired}"
+        f"converged={episodes.converged} expired={episodes.expired} "
+        f"delisted={episodes.delisted}"
     )
 
 
@@ -179,7 +180,8 @@ def _footer(state: BoardState) -> Group:
         Text(),
         Text(
             f"{state.signals} signals; {episodes.opened} episodes: {episodes.open} open, "
-            f"{episodes.converged} converged, {episodes.expired} expired"
+            f"{episodes.converged} converged, {episodes.expired} expired, "
+            f"{episodes.delisted} delisted"
         ),
         Text(f"from receiving a quote to its scan: {latency}"),
     )

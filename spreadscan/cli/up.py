@@ -1,10 +1,14 @@
-"""``spreadscan up``: the whole pipeline in the foreground, with a live board."""
+"""``spreadscan up``: the whole pipeline in the foreground, with a live board.
+
+SIGINT and SIGTERM stop it in order. SIGHUP lets every process read the universe again, as
+``spread-ctl reload`` does, unless it was sent because the terminal went away: that is a stop.
+"""
 
 import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -16,11 +20,13 @@ from rich.live import Live
 
 from spreadscan.cli.board_view import board_screen, plain_line, routes_that_fit, starting_screen
 from spreadscan.cli.duration import parse_duration_s
+from spreadscan.cli.terminal import Terminal, is_hang_up
 from spreadscan.config import Config, load_config
-from spreadscan.errors import EXIT_FAILED
+from spreadscan.errors import EXIT_FAILED, SpreadscanError
 from spreadscan.ops.board import Board, BoardState, closing_summary
 from spreadscan.ops.pipeline import Part, pipeline
 from spreadscan.ops.reconcile import Phase, Policy
+from spreadscan.ops.reload import ask_for_reload
 from spreadscan.ops.supervisor import Supervisor
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.lock import RoleLock
@@ -32,7 +38,10 @@ ROLE = "spreadscan-up"
 STEP_S = 0.05
 FRAME_S = 0.2
 PLAIN_S = 5.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# The end of a shell sends SIGHUP before it takes the terminal away (disassociate_ctty in Linux).
+HANG_UP_S = 0.2
+
+Handler = Callable[[int, FrameType | None], None]
 
 
 def up(  # noqa: PLR0913 - one parameter is one option of the command line
@@ -73,7 +82,12 @@ def up(  # noqa: PLR0913 - one parameter is one option of the command line
     try:
         parts = pipeline(tree, simulator_options=simulator_options)
         run = _Run(tree, parts, for_s, Console(stderr=as_json))
-        with _stop_signals(run.request_stop):
+        handlers: dict[signal.Signals, Handler] = {
+            signal.SIGINT: run.request_stop,
+            signal.SIGTERM: run.request_stop,
+            signal.SIGHUP: run.hang_up,
+        }
+        with _handled(handlers):
             run.live()
         if sim:
             # Nobody reads them after a simulation, and shared memory is not given back by itself.
@@ -106,12 +120,20 @@ class _Run:
         self._board: Board | None = None
         self._last: BoardState | None = None
         self._stop_requests = 0
+        self._terminal = Terminal()
+        self._is_hung_up = False
+        self._hang_up_due_s: float | None = None
+        self._reload_note = ""
         where = "simulated exchanges" if config.is_sim else ", ".join(config.exchanges)
         self._title = f"spreadscan on {where}"
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Ask for an orderly stop; asked twice, everything ends at once. Only sets a flag."""
         self._stop_requests += 1
+
+    def hang_up(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Ask for a reload, or for a stop if the terminal is gone. Only sets a flag."""
+        self._is_hung_up = True
 
     def live(self) -> None:
         """Run until finished; children never outlive this call."""
@@ -133,7 +155,7 @@ class _Run:
         return {
             "sources": dict.fromkeys(names, nothing),
             "signals": 0,
-            "episodes": {"opened": 0, "open": 0, "converged": 0, "expired": 0},
+            "episodes": dict.fromkeys(("opened", "open", "converged", "expired", "delisted"), 0),
             "latency_ns": {"p50": 0, "p99": 0},
             "uptime_s": round(self._uptime_s(), 3),
         }
@@ -164,6 +186,7 @@ class _Run:
         due_s = 0.0
         while not supervisor.is_finished:
             now_s = self._uptime_s()
+            self._answer_hang_up(now_s)
             if self._stop_requests > 0 or (self._for_s is not None and now_s >= self._for_s):
                 supervisor.begin_stop()
             if supervisor.is_stopping and not has_looked_last:
@@ -174,11 +197,45 @@ class _Run:
                 due_s = now_s + FRAME_S
                 if not has_looked_last:
                     self._look()
-                show()
+                self._show(show)
             supervisor.step()
             if self._stop_requests > 1:
                 supervisor.kill_all()
             time.sleep(STEP_S)
+
+    def _answer_hang_up(self, now_s: float) -> None:
+        if self._is_hung_up:
+            self._is_hung_up = False
+            self._hang_up_due_s = now_s + (HANG_UP_S if self._terminal.is_controlling else 0.0)
+        if self._hang_up_due_s is None or now_s < self._hang_up_due_s:
+            return
+        self._hang_up_due_s = None
+        if self._terminal.is_gone:
+            self._lose_terminal()
+        elif not self._supervisor.is_stopping:
+            self._reload()
+
+    def _lose_terminal(self) -> None:
+        self._terminal.let_go()
+        self._stop_requests = max(1, self._stop_requests)
+
+    def _reload(self) -> None:
+        try:
+            universe = ask_for_reload(self._config)
+        except SpreadscanError as error:
+            self._reload_note = f"universe not reloaded: {error}"
+        else:
+            self._reload_note = f"universe {universe.generation}: all were asked to go over to it"
+        if not self._console.is_terminal:
+            self._console.print(self._reload_note, soft_wrap=True, highlight=False)
+
+    def _show(self, show: Callable[[], None]) -> None:
+        try:
+            show()
+        except OSError as error:
+            if not is_hang_up(error):
+                raise
+            self._lose_terminal()
 
     def _look(self) -> None:
         """Read the board once there is one; the last state before a stop is the closing one."""
@@ -208,6 +265,8 @@ class _Run:
             for name, child in children.items()
             if child.restarts
         ]
+        if self._reload_note:
+            notes.append(self._reload_note)
         if self._supervisor.is_stopping:
             notes.append("stopping; Ctrl-C again ends everything at once")
         return board_screen(self._title, self._last, notes)
@@ -241,8 +300,8 @@ class _Throttled:
 
 
 @contextlib.contextmanager
-def _stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
+def _handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

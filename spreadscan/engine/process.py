@@ -32,11 +32,12 @@ def main(context: Context) -> None:
     scanner.configure(config.engine)
     wakeup = WakeupServer(run_dir / "wakeup.sock")
     scanner.set_wake_fd(wakeup.eventfd)
-    routes = routes_of(context.universe, config)
-    scanner.set_routes(routes)
     guard = _FeedGuard(context)
-    context.ready(f"scanning {len(routes)} routes, wait={config.engine.wait}")
+    context.ready(_take_routes(context, scanner))
     while context.tick():
+        if context.must_reload and context.reload():
+            # Between two passes: routes of both universes keep their state, open ones stay open.
+            context.status(_take_routes(context, scanner))
         wakeup.serve()
         if guard.look():
             scanner.look_again()
@@ -48,6 +49,13 @@ def main(context: Context) -> None:
             context.obeyed()
         scanner.run(TURN_NS)
     wakeup.close()
+
+
+def _take_routes(context: Context, scanner: Scanner) -> str:
+    """Scan the routes of the present universe from now on; return the status that says so."""
+    routes = routes_of(context.universe, context.config)
+    scanner.set_routes(routes)
+    return f"scanning {len(routes)} routes, wait={context.config.engine.wait}"
 
 
 class _FeedGuard:

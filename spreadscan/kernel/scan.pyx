@@ -5,34 +5,31 @@
 A pass takes the dirty words, reads only the prices whose sequence moved, keeps its own copy of both
 legs of every route and computes the routes that a change touches. The spread formulas are those of
 engine/spread.py, in the same order.
+
+Beside this file: route_table.pxd (routes and legs), outbox.pxd (the way into the ring),
+engine_wait.pxd (sleeping).
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
-from posix.time cimport timespec
-from posix.unistd cimport read as posix_read
 
+from spreadscan.kernel.engine_wait cimport is_anything_dirty, sleep_until_woken
 from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.memory cimport (
-    DirtyBits, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing,
-    WORDS_PER_SOURCE, count, cpu_relax, exchange_acq_rel_u64, fence_seq_cst, living_epoch,
-    load_acquire_u64,
-    load_relaxed_u64, lowest_bit, mark_dirty, now_ns, price_data_t, record_latency, ring_push,
-    seqlock_read,
-    signal_t, store_seq_cst_u32,
+    DirtyBits, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing, count, cpu_relax,
+    exchange_acq_rel_u64, living_epoch, load_acquire_u64, load_relaxed_u64, lowest_bit, mark_dirty,
+    now_ns, record_latency, seqlock_read, signal_t,
+)
+from spreadscan.kernel.outbox cimport (
+    CONFLATED, SENT, SPILL_CAPACITY, describe, flush, outbox_t, send,
+)
+from spreadscan.kernel.route_table cimport (
+    allocate_table, leg_t, link_legs, release_table, route_t, route_table_t, same_route,
 )
 
 from spreadscan.model import SignalType
 from spreadscan.shm.layout import SIGNAL_PAYLOAD_BYTES, SIGNAL_VERSION, EngineCounter, Histogram
-
-cdef extern from "<poll.h>" nogil:
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    short POLLIN
-    int ppoll(pollfd* fds, unsigned long count, const timespec* timeout, const void* mask)
 
 cdef uint16_t SIGNAL_OPEN = SignalType.OPEN
 cdef uint16_t SIGNAL_UPDATE = SignalType.UPDATE
@@ -46,8 +43,8 @@ cdef int SIGNALS_OPEN = EngineCounter.SIGNALS_OPEN
 cdef int SIGNALS_UPDATE = EngineCounter.SIGNALS_UPDATE
 cdef int SIGNALS_CLOSE = EngineCounter.SIGNALS_CLOSE
 cdef int RING_FULL = EngineCounter.RING_FULL
-cdef int CONFLATED = EngineCounter.CONFLATED
-cdef int SPILLED = EngineCounter.SPILLED
+cdef int COUNT_CONFLATED = EngineCounter.CONFLATED
+cdef int COUNT_SPILLED = EngineCounter.SPILLED
 cdef int SLEEPS = EngineCounter.SLEEPS
 cdef int TORN_READS = EngineCounter.TORN_READS
 cdef int SUPPRESSED_UNUSABLE = EngineCounter.SUPPRESSED_UNUSABLE
@@ -63,32 +60,10 @@ cdef enum:
     WAIT_SPIN = 0
     WAIT_ADAPTIVE = 1
     WAIT_EVENTFD = 2
-    # Openings and endings that found the ring full; beyond it a route keeps its state until there
-    # is room, so that none is lost.
-    SPILL_CAPACITY = 4096
     # One pass in this many is timed: a clock reading is a twentieth of a small pass.
     PASS_SAMPLE_EVERY = 16
 
 WAIT_MODES = {"spin": WAIT_SPIN, "adaptive": WAIT_ADAPTIVE, "eventfd": WAIT_EVENTFD}
-
-
-cdef struct leg_t:
-    price_data_t data
-    uint64_t sequence
-    bint is_stable
-    int first_route     # in route_of_slot
-    int route_count
-
-
-cdef struct route_t:
-    int spot_slot
-    int futures_slot
-    uint8_t direction
-    uint16_t symbol_id
-    double fee_bps
-    bint is_open
-    double signalled_net_bps
-    uint32_t opening
 
 
 cdef class Scanner:
@@ -99,13 +74,9 @@ cdef class Scanner:
         DirtyBits dirty
         SignalRing ring
         HealthSlot health
-        leg_t* legs
-        route_t* routes
-        int* route_of_slot
-        int route_total
-        int words_in_use
-        signal_t* spill
-        int spill_count
+        route_table_t table
+        dict past_openings
+        outbox_t outbox
         uint64_t epochs[NUM_SOURCES]
         # thresholds
         double open_net_bps
@@ -126,17 +97,15 @@ cdef class Scanner:
         int wake_fd
 
     def __cinit__(self) -> None:
-        self.legs = <leg_t*>calloc(SLOT_COUNT, sizeof(leg_t))
-        self.spill = <signal_t*>calloc(SPILL_CAPACITY, sizeof(signal_t))
-        if self.legs == NULL or self.spill == NULL:
+        self.outbox.spill = <signal_t*>calloc(SPILL_CAPACITY, sizeof(signal_t))
+        if self.outbox.spill == NULL or not allocate_table(&self.table, 0):
             raise MemoryError
+        self.past_openings = {}
         self.wake_fd = -1
 
     def __dealloc__(self) -> None:
-        free(self.legs)
-        free(self.spill)
-        free(self.routes)
-        free(self.route_of_slot)
+        release_table(&self.table)
+        free(self.outbox.spill)
 
     def __init__(
         self, PriceSlots prices, DirtyBits dirty, SignalRing ring, HealthSlot health
@@ -147,6 +116,8 @@ cdef class Scanner:
         self.prices = prices
         self.dirty = dirty
         self.ring = ring
+        self.outbox.ring = ring.ring
+        self.outbox.cached_head = &ring.cached_head
         self.health = health
 
     def configure(self, config) -> None:
@@ -181,54 +152,65 @@ cdef class Scanner:
     def set_routes(self, routes) -> None:
         """Replace the routes: (spot slot, futures slot, direction, symbol id, fee_bps) each.
 
-        Every leg is read afresh with the next pass, so nothing that changed before is missed.
+        A route that was there before keeps its state, whatever its fee was: open stays open. One
+        that is new begins closed, one that is gone is dropped without a signal. Every leg is read
+        afresh with the next pass, so nothing that changed before is missed.
+
+        Raises:
+            IndexError: a slot or symbol does not exist; the routes are the same as before.
         """
-        cdef int index, slot, side
-        cdef int* filled
+        cdef route_table_t table
+        cdef int index
         routes = list(routes)
-        free(self.routes)
-        free(self.route_of_slot)
-        self.route_total = len(routes)
-        self.routes = <route_t*>calloc(max(1, len(routes)), sizeof(route_t))
-        self.route_of_slot = <int*>calloc(max(1, 2 * len(routes)), sizeof(int))
-        if self.routes == NULL or self.route_of_slot == NULL:
-            raise MemoryError
-        memset(self.legs, 0, SLOT_COUNT * sizeof(leg_t))
-        highest_symbol = -1
-        for index, (spot_slot, futures_slot, direction, symbol_id, fee_bps) in enumerate(routes):
-            for slot in (spot_slot, futures_slot):
-                if not 0 <= slot < SLOT_COUNT:
-                    raise IndexError(f"slot {slot}, expected 0 to {SLOT_COUNT - 1}")
-            if not 0 <= symbol_id < MAX_SYMBOLS:
-                raise IndexError(f"symbol {symbol_id}, expected 0 to {MAX_SYMBOLS - 1}")
-            self.routes[index].spot_slot = spot_slot
-            self.routes[index].futures_slot = futures_slot
-            self.routes[index].direction = direction
-            self.routes[index].symbol_id = symbol_id
-            self.routes[index].fee_bps = fee_bps
-            self.legs[<int>spot_slot].route_count += 1
-            self.legs[<int>futures_slot].route_count += 1
-            highest_symbol = max(highest_symbol, symbol_id)
-        self.words_in_use = (highest_symbol + 64) // 64
-        index = 0
-        for slot in range(SLOT_COUNT):
-            self.legs[slot].first_route = index
-            index += self.legs[slot].route_count
-            self.legs[slot].route_count = 0
-        for index in range(self.route_total):
-            for side in range(2):
-                slot = self.routes[index].futures_slot if side else self.routes[index].spot_slot
-                filled = &self.legs[slot].route_count
-                self.route_of_slot[self.legs[slot].first_route + filled[0]] = index
-                filled[0] += 1
+        try:
+            if not allocate_table(&table, len(routes)):
+                raise MemoryError
+            for index, (spot_slot, futures_slot, direction, symbol_id, fee_bps) in enumerate(routes):
+                for slot in (spot_slot, futures_slot):
+                    if not 0 <= slot < SLOT_COUNT:
+                        raise IndexError(f"slot {slot}, expected 0 to {SLOT_COUNT - 1}")
+                if not 0 <= symbol_id < MAX_SYMBOLS:
+                    raise IndexError(f"symbol {symbol_id}, expected 0 to {MAX_SYMBOLS - 1}")
+                table.routes[index].spot_slot = spot_slot
+                table.routes[index].futures_slot = futures_slot
+                table.routes[index].direction = direction
+                table.routes[index].symbol_id = symbol_id
+                table.routes[index].fee_bps = fee_bps
+            link_legs(&table)
+            self.take_over_states(&table)
+        except BaseException:
+            release_table(&table)
+            raise
+        release_table(&self.table)
+        self.table = table
         self.look_at_everything()
+
+    cdef void take_over_states(self, route_table_t* table):
+        cdef const route_t* before
+        cdef route_t* route
+        cdef int index
+        # Numbers of openings never repeat while the engine runs, also not those of a route that
+        # goes and comes back.
+        for index in range(self.table.route_total):
+            before = &self.table.routes[index]
+            if before.opening and same_route(table, before) == NULL:
+                self.past_openings[before.direction, before.symbol_id] = before.opening
+        for index in range(table.route_total):
+            route = &table.routes[index]
+            before = same_route(&self.table, route)
+            if before == NULL:
+                route.opening = self.past_openings.pop((route.direction, route.symbol_id), 0)
+                continue
+            route.is_open = before.is_open
+            route.signalled_net_bps = before.signalled_net_bps
+            route.opening = before.opening
 
     cdef void look_at_everything(self) noexcept:
         cdef int slot
         for slot in range(SLOT_COUNT):
             # Odd, so no stable sequence equals it: the next pass reads the leg afresh.
-            self.legs[slot].sequence = 1
-            if self.legs[slot].route_count:
+            self.table.legs[slot].sequence = 1
+            if self.table.legs[slot].route_count:
                 mark_dirty(self.dirty.dirty, slot // MAX_SYMBOLS, slot % MAX_SYMBOLS)
 
     def scan(self) -> int:
@@ -253,7 +235,7 @@ cdef class Scanner:
         cdef int64_t now = now_ns()
         cdef int64_t idle_since = now
         while now < deadline_ns:
-            if self.is_anything_dirty():
+            if is_anything_dirty(self.dirty.dirty, self.table.words_in_use):
                 self.scan_pass(now)
                 busy += 1
                 now = idle_since = now_ns()
@@ -265,50 +247,29 @@ cdef class Scanner:
             elif self.sleep(min(self.wait_bound_ns, deadline_ns - now)) < 0:
                 break
             now = now_ns()
-        if self.spill_count:
-            self.flush_spill()
+        if self.outbox.spill_count:
+            flush(&self.outbox)
         return busy
 
-    cdef bint is_anything_dirty(self) noexcept nogil:
-        cdef int source_id, word
-        for source_id in range(NUM_SOURCES):
-            for word in range(self.words_in_use):
-                if load_relaxed_u64(&self.dirty.dirty.words[source_id][word]):
-                    return True
-        return False
-
     cdef int sleep(self, int64_t limit_ns) noexcept nogil:
-        # sync: the engine's half of the sleep handshake, see wake_if_sleeping. Says -1 when a
-        # signal came in.
-        cdef pollfd waiter
-        cdef timespec limit
-        cdef uint64_t drained
-        cdef int outcome = 0
-        store_seq_cst_u32(&self.dirty.dirty.engine_sleeping, 1)
-        fence_seq_cst()
-        if not self.is_anything_dirty():
-            waiter.fd = self.wake_fd
-            waiter.events = POLLIN
-            waiter.revents = 0
-            limit.tv_sec = limit_ns // 1_000_000_000
-            limit.tv_nsec = limit_ns % 1_000_000_000
-            outcome = ppoll(&waiter, 1, &limit, NULL)
+        cdef bint has_slept
+        cdef int outcome = sleep_until_woken(
+            self.dirty.dirty, self.table.words_in_use, self.wake_fd, limit_ns, &has_slept
+        )
+        if has_slept:
             count(self.health.slot, SLEEPS, 1)
-        store_seq_cst_u32(&self.dirty.dirty.engine_sleeping, 0)
-        if outcome > 0:
-            posix_read(self.wake_fd, &drained, 8)
         return outcome
 
     cdef int scan_pass(self, int64_t now) noexcept nogil:
         cdef int source_id, word, slot
         cdef uint64_t bits
         cdef int changed = 0
-        if self.spill_count:
-            self.flush_spill()
+        if self.outbox.spill_count:
+            flush(&self.outbox)
         for source_id in range(NUM_SOURCES):
             self.epochs[source_id] = living_epoch(self.prices.prices, source_id)
         for source_id in range(NUM_SOURCES):
-            for word in range(self.words_in_use):
+            for word in range(self.table.words_in_use):
                 if load_relaxed_u64(&self.dirty.dirty.words[source_id][word]) == 0:
                     continue
                 # sync: pairs with mark_dirty.
@@ -327,7 +288,7 @@ cdef class Scanner:
 
     cdef int refresh(self, int slot, int64_t now) noexcept nogil:
         # Read a leg that may have changed and evaluate the routes it belongs to.
-        cdef leg_t* leg = &self.legs[slot]
+        cdef leg_t* leg = &self.table.legs[slot]
         cdef int index
         cdef uint64_t seen
         if leg.route_count == 0:
@@ -346,7 +307,7 @@ cdef class Scanner:
         if self.why_unusable(leg, slot, now) < 0:
             record_latency(self.health.slot, RECEIVE_TO_SCAN, now - leg.data.received_ns)
         for index in range(leg.first_route, leg.first_route + leg.route_count):
-            self.evaluate(&self.routes[self.route_of_slot[index]], now)
+            self.evaluate(&self.table.routes[self.table.route_of_slot[index]], now)
         return 1
 
     cdef int why_unusable(self, const leg_t* leg, int slot, int64_t now) noexcept nogil:
@@ -361,8 +322,8 @@ cdef class Scanner:
         return -1
 
     cdef void evaluate(self, route_t* route, int64_t now) noexcept nogil:
-        cdef const leg_t* spot = &self.legs[route.spot_slot]
-        cdef const leg_t* futures = &self.legs[route.futures_slot]
+        cdef const leg_t* spot = &self.table.legs[route.spot_slot]
+        cdef const leg_t* futures = &self.table.legs[route.futures_slot]
         cdef double gross, net, usd, futures_usd
         cdef int reason
         if spot.data.ask <= 0 or futures.data.bid <= 0:
@@ -401,7 +362,7 @@ cdef class Scanner:
                 # its snapshots, and the next crossing after the pause is an opening.
                 route.is_open = False
             return
-        if self.spill_count == SPILL_CAPACITY and not (route.is_open and net > self.rearm_net_bps):
+        if self.outbox.spill_count == SPILL_CAPACITY and not (route.is_open and net > self.rearm_net_bps):
             # No room for an opening or an ending: the route stays as it is and says so later.
             count(self.health.slot, RING_FULL, 1)
             return
@@ -438,75 +399,34 @@ cdef class Scanner:
     cdef void emit(
         self, const route_t* route, uint16_t kind, double gross, double net, double usd, int64_t now
     ) noexcept nogil:
-        cdef const price_data_t* spot = &self.legs[route.spot_slot].data
-        cdef const price_data_t* futures = &self.legs[route.futures_slot].data
+        cdef const leg_t* spot = &self.table.legs[route.spot_slot]
+        cdef const leg_t* futures = &self.table.legs[route.futures_slot]
         cdef signal_t record
+        cdef int outcome
         memset(&record, 0, sizeof(record))
-        record.time_ns = now
         record.type = kind
         record.version = VERSION
         record.length = PAYLOAD_BYTES
-        record.direction = route.direction
-        record.spot_source = route.spot_slot // MAX_SYMBOLS
-        record.futures_source = route.futures_slot // MAX_SYMBOLS
-        record.symbol_id = route.symbol_id
-        record.spot_epoch = spot.epoch
-        record.futures_epoch = futures.epoch
-        record.spot_bid = spot.bid
-        record.spot_ask = spot.ask
-        record.futures_bid = futures.bid
-        record.futures_ask = futures.ask
-        record.spot_bid_qty = spot.bid_qty
-        record.spot_ask_qty = spot.ask_qty
-        record.futures_bid_qty = futures.bid_qty
-        record.futures_ask_qty = futures.ask_qty
+        describe(&record, route, spot, futures, now)
         record.gross_bps = gross
         record.net_bps = net
-        record.exit_bps = (futures.ask - spot.bid) / spot.bid * 10_000.0
+        record.exit_bps = (futures.data.ask - spot.data.bid) / spot.data.bid * 10_000.0
         record.executable_usd = usd
-        record.spot_age_us = age_us(now - spot.received_ns)
-        record.futures_age_us = age_us(now - futures.received_ns)
-        record.opening = route.opening
-        # What waits in the spill goes first, or an ending could overtake its opening.
-        if self.spill_count == 0 and ring_push(self.ring.ring, &self.ring.cached_head, &record):
-            return
-        count(self.health.slot, RING_FULL, 1)
-        if kind == SIGNAL_UPDATE:
-            # The next change of the route says all that this one would have said.
-            count(self.health.slot, CONFLATED, 1)
-        else:
-            # evaluate has seen that there is room.
-            self.spill[self.spill_count] = record
-            self.spill_count += 1
-            count(self.health.slot, SPILLED, 1)
-
-    cdef void flush_spill(self) noexcept nogil:
-        cdef int done = 0, index
-        while done < self.spill_count and ring_push(
-            self.ring.ring, &self.ring.cached_head, &self.spill[done]
-        ):
-            done += 1
-        if done == 0:
-            return
-        for index in range(done, self.spill_count):
-            self.spill[index - done] = self.spill[index]
-        self.spill_count -= done
+        # evaluate has seen that there is room.
+        outcome = send(&self.outbox, &record, kind == SIGNAL_UPDATE)
+        if outcome != SENT:
+            count(self.health.slot, RING_FULL, 1)
+            count(self.health.slot, COUNT_CONFLATED if outcome == CONFLATED else COUNT_SPILLED, 1)
 
     @property
     def spilled(self) -> int:
         """Openings and endings that wait for room in the ring."""
-        return self.spill_count
+        return self.outbox.spill_count
 
     @property
     def open_routes(self) -> int:
         """Routes that have signalled an opening and no ending yet."""
         cdef int index, total = 0
-        for index in range(self.route_total):
-            total += self.routes[index].is_open
+        for index in range(self.table.route_total):
+            total += self.table.routes[index].is_open
         return total
-
-
-cdef inline uint32_t age_us(int64_t age_ns) noexcept nogil:
-    if age_ns < 0:
-        return 0
-    return <uint32_t>min(age_ns // 1000, <int64_t>0xFFFFFFFF)

@@ -1,7 +1,8 @@
 """What the pipeline is doing now, read from shared memory and the ledger; prints nothing.
 
 Everything is attached read-only. What a dead process left behind, or an earlier run, is not shown
-as live: a slot counts only if its process began after this board did and still lives.
+as live: a slot counts only if its process began after this board did and still lives. When the
+engine goes over to another universe, so does the board.
 """
 
 import sqlite3
@@ -13,6 +14,7 @@ import numpy as np
 from spreadscan.config import Config
 from spreadscan.ops.ledger import EpisodeSummary, LedgerReader
 from spreadscan.ops.routes_now import RouteRow, RoutesNow
+from spreadscan.ops.universes import universe_of
 from spreadscan.runtime.clock import Clock
 from spreadscan.shm.health import HealthReader, HealthSnapshot, quantile_ns
 from spreadscan.shm.layout import (
@@ -25,13 +27,15 @@ from spreadscan.shm.layout import (
 )
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import ENGINE_SLOT, TRACKER_SLOT
-from spreadscan.universe import load_universe
+from spreadscan.universe import Universe, load_universe
 
 __all__ = ["Board", "BoardState", "Episodes", "RouteRow", "SourceRow", "closing_summary"]
 
 READS = (RegionKind.PRICES, RegionKind.HEALTH)
 RATE_WINDOW_NS = 2_000_000_000
 LEDGER_INTERVAL_NS = 1_000_000_000
+# Between two attempts to find the engine's universe on disk.
+UNIVERSE_INTERVAL_NS = 1_000_000_000
 RECENT_EPISODES = 8
 MISSING = "not running"
 
@@ -62,6 +66,7 @@ class Episodes(msgspec.Struct, frozen=True, kw_only=True):
     open: int = 0
     converged: int = 0
     expired: int = 0
+    delisted: int = 0
 
 
 class BoardState(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,8 +109,9 @@ class Board:
         self._began_ns = began_ns
         self._regions = attach_regions(config.shm, reads=READS, writes=(), timeout_s=0.0)
         self._health = HealthReader(self._regions.health)
-        universe = load_universe(config.path(config.runtime.generated_dir))
-        self._routes = RoutesNow(config, universe, self._regions.prices)
+        self._universe_dir = config.path(config.runtime.generated_dir)
+        self._universe_due_ns = 0
+        self._take(load_universe(self._universe_dir))
         self._totals = _Totals()
         self._rates: dict[str, list[tuple[int, int]]] = {}
         self._ledger_dir = config.path(config.tracker.data_dir)
@@ -115,8 +121,9 @@ class Board:
     def read(self, max_routes: int) -> BoardState:
         """Return the state now, with at most ``max_routes`` routes."""
         now_ns = self._clock.monotonic_ns()
-        self._routes.refresh(now_ns)
         engine, tracker = self._slot(ENGINE_SLOT), self._slot(TRACKER_SLOT)
+        self._follow(engine, now_ns)
+        self._routes.refresh(now_ns)
         signalled = self._totals.of(ENGINE_SLOT, engine)
         tracked = self._totals.of(TRACKER_SLOT, tracker)
         scans = self._health.histogram(ENGINE_SLOT, Histogram.ENGINE_RECEIVE_TO_SCAN)
@@ -137,11 +144,27 @@ class Board:
                 open=0 if tracker is None else tracker.counters[TrackerCounter.EPISODES_OPEN],
                 converged=tracked[TrackerCounter.EPISODES_CONVERGED],
                 expired=tracked[TrackerCounter.EPISODES_EXPIRED],
+                delisted=tracked[TrackerCounter.EPISODES_DELISTED],
             ),
             recent=self._recent_episodes(now_ns),
             latency_p50_ns=quantile_ns(scans, 0.5),
             latency_p99_ns=quantile_ns(scans, 0.99),
         )
+
+    def _take(self, universe: Universe) -> None:
+        self._generation = universe.generation
+        self._routes = RoutesNow(self._config, universe, self._regions.prices)
+
+    def _follow(self, engine: HealthSnapshot | None, now_ns: int) -> None:
+        """Go over to the universe that the engine works with, once it is found."""
+        # 0: it has not come to its loop yet.
+        if engine is None or engine.universe_generation in {0, self._generation}:
+            return
+        if now_ns >= self._universe_due_ns:
+            self._universe_due_ns = now_ns + UNIVERSE_INTERVAL_NS
+            universe = universe_of(self._universe_dir, engine.universe_generation)
+            if universe is not None:
+                self._take(universe)
 
     def _slot(self, index: int) -> HealthSnapshot | None:
         slot = self._health.slot(index)
@@ -228,6 +251,7 @@ def closing_summary(state: BoardState) -> dict[str, object]:
             "open": state.episodes.open,
             "converged": state.episodes.converged,
             "expired": state.episodes.expired,
+            "delisted": state.episodes.delisted,
         },
         "latency_ns": {"p50": state.latency_p50_ns, "p99": state.latency_p99_ns},
         "uptime_s": round(state.uptime_s, 3),

@@ -33,6 +33,7 @@ class EpisodeCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Open now, whenever they were opened."""
     converged: int
     expired: int
+    delisted: int
 
 
 class EpisodeSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +136,7 @@ class LedgerReader:
             open=still_open,
             converged=ended.get("converged", 0),
             expired=ended.get("expired", 0),
+            delisted=ended.get("delisted", 0),
         )
 
     def open_episodes(self, limit: int) -> list[EpisodeSummary]:

@@ -1,11 +1,23 @@
 """The life every long-running process shares.
 
 ``run`` goes through it in a fixed order: configuration, own row of the topology, role lock,
-regions, health slot, signals, universe, then the stage's ``main`` with a Context. The stage calls
+regions, health slot, universe, signals, then the stage's ``main`` with a Context. The stage calls
 ``context.ready`` when it does useful work and loops ``while context.tick():``; the heartbeat and
 systemd's watchdog are fed from there and from nowhere else, so a loop that hangs is noticed.
+
+The universe may change under a running process. After a tick the stage asks in this order::
+
+    if context.must_reload and context.reload():
+        ...                 # go over to context.universe
+    if context.has_new_command:
+        ...                 # do what context.control asks for
+        context.obeyed()
+
+Reloading is about the universe only. Configuration is read once, at start: a change of it needs a
+restart of the process.
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -17,7 +29,7 @@ from types import FrameType
 import sdnotify
 
 from spreadscan.config import Config, load_config
-from spreadscan.errors import EXIT_FAILED, SpreadscanError
+from spreadscan.errors import EXIT_FAILED, SpreadscanError, UniverseError
 from spreadscan.runtime.clock import Clock, SystemClock
 from spreadscan.runtime.command_line import CommandLine
 from spreadscan.runtime.lock import RoleLock
@@ -30,6 +42,9 @@ from spreadscan.topology import Program, program_named
 from spreadscan.universe import Universe, load_universe
 
 __all__ = ["Context", "run"]
+
+# More than the signals that can arrive between two waits.
+PIPE_BYTES = 4096
 
 
 class Context:
@@ -51,15 +66,24 @@ class Context:
             timeout_s=config.shm.attach_timeout_s,
         )
         self.health = HealthWriter(self.regions.health, program.health_slot, program.name)
-        self.universe: Universe = load_universe(config.path(config.runtime.generated_dir))
+        # Before the universe: a reload asked for in between is then seen as a new one.
         self._control = ControlReader(self.regions.control)
         self.control: ControlState = self._control.state()
+        self.universe: Universe = load_universe(config.path(config.runtime.generated_dir))
         self.stopping = self.control.is_shutdown
         self._notifier = sdnotify.SystemdNotifier()
         self._beat_interval_ns = config.runtime.heartbeat_interval_ms * 1_000_000
         self._next_beat_ns = 0
-        self._obeyed_generation = -1
         self._wakeup: int | None = None
+        # Commands by generation: dealt with, carried out, and with a reload that failed.
+        self._handled_generation = -1
+        self._obeyed_generation = 0
+        self._refused_generation = -1
+        # reloading
+        self._read_config_generation = self.control.config_generation
+        self._is_reload_signalled = False
+        self._reload_trouble = ""
+        self._status = ""
 
     def tick(self) -> bool:
         """Beat when it is due and look at the control block; False once the process must stop.
@@ -77,45 +101,102 @@ class Context:
         return not self.stopping
 
     @property
+    def must_reload(self) -> bool:
+        """Whether the universe is to be read again, by command or by SIGHUP."""
+        return self._is_reload_signalled or self._is_reload_commanded
+
+    def reload(self) -> bool:
+        """Read the universe again; True when ``universe`` is the new one, which is to be used now.
+
+        A set that is absent or damaged leaves everything as it was: that is logged, and shown in
+        the status until a later reload succeeds. Either way the request is dealt with.
+        """
+        is_commanded = self._is_reload_commanded
+        # Cleared first: whoever asks while the files are read asks for another reload.
+        self._is_reload_signalled = False
+        self._read_config_generation = self.control.config_generation
+        try:
+            self.universe = load_universe(self.config.path(self.config.runtime.generated_dir))
+        except UniverseError as error:
+            self._reload_trouble = f"universe {self.universe.generation} kept: {error}"
+            if is_commanded:
+                self._refused_generation = self.control.generation
+            self.log.warning("%s", self._reload_trouble)
+            self._publish_status()
+            return False
+        self._reload_trouble = ""
+        self._refused_generation = -1
+        # What was refused is carried out by this; and the generation must be shown in any case.
+        self._handled_generation = -1
+        self.log.info("universe %d loaded", self.universe.generation)
+        self._publish_status()
+        return True
+
+    @property
+    def _is_reload_commanded(self) -> bool:
+        return self.control.config_generation != self._read_config_generation
+
+    @property
     def has_new_command(self) -> bool:
-        """Whether ``control`` asks for something that was not yet written back as obeyed."""
-        return self._obeyed_generation != self.control.generation
+        """Whether something was not written back yet: a command, or that a universe was loaded."""
+        return self._handled_generation != self.control.generation
 
     def obeyed(self) -> None:
-        """Write back that everything ``control`` asks for is done; the stage says when."""
-        self._obeyed_generation = self.control.generation
-        self.health.set_generations(self.control.generation, self.universe.generation)
+        """Write back that everything ``control`` asks for is done; the stage says when.
+
+        A command whose reload failed is not written back, so that "asked 7, obeyed 6" shows; one
+        whose reload is still to come is not either, and stays new.
+        """
+        if self.must_reload:
+            return
+        self._handled_generation = self.control.generation
+        if self._refused_generation != self.control.generation:
+            self._obeyed_generation = self.control.generation
+        self.health.set_generations(self._obeyed_generation, self.universe.generation)
 
     def ready(self, status: str) -> None:
         """Tell systemd and the health slot that useful work has begun."""
         self.health.set_state(ProcessState.RUNNING)
-        self.health.set_status(status)
-        self._notifier.notify(f"READY=1\nSTATUS={status}")
+        self._status = status
+        self._publish_status("READY=1\n")
         self.log.info("%s", status)
 
     def status(self, text: str) -> None:
         """Publish a changed status line."""
+        self._status = text
+        self._publish_status()
+
+    def _publish_status(self, notice: str = "") -> None:
+        # Trouble first: the health slot cuts what is too long.
+        text = "; ".join(part for part in (self._reload_trouble, self._status) if part)
         self.health.set_status(text)
-        self._notifier.notify(f"STATUS={text}")
+        self._notifier.notify(f"{notice}STATUS={text}")
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but no longer than until the process is told to stop."""
+        """Sleep, but no longer than until a signal comes in."""
         if self._wakeup is None:
             # Python writes a byte here whenever a signal arrives, which ends the select below.
             self._wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             signal.set_wakeup_fd(write_end)
-        if not self.stopping:
+        if not (self.stopping or self.must_reload):
             select.select([self._wakeup], [], [], max(0.0, seconds))
+        # Emptied, or a SIGHUP would end every later wait too; its handler has set its flag.
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wakeup, PIPE_BYTES)
 
     def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Make the next tick say False; also the signal handler, so it only sets a flag."""
         self.stopping = True
 
+    def request_reload(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Make ``must_reload`` true; also the signal handler, so it only sets a flag."""
+        self._is_reload_signalled = True
+
     def finish(self, state: ProcessState) -> None:
         """Leave the last word in the health slot."""
         self._notifier.notify("STOPPING=1")
         if self.control.is_shutdown:
-            self.obeyed()
+            self.health.set_generations(self.control.generation, self.universe.generation)
         self.health.set_state(state)
 
 
@@ -128,11 +209,18 @@ def run(program_name: str, main: Callable[[Context], None], argv: Sequence[str])
         config = load_config(arguments.config, is_sim=arguments.sim)
         log.setLevel(config.runtime.log_level.upper())
         program = program_named(program_name)
+        # A SIGHUP must not end a program that is starting, and not be forgotten by it. Kept rather
+        # than blocked: a thread of a library would take a blocked one, and it would end us.
+        early: list[int] = []
+        signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
         # Held until the process ends, which is what releases it.
         role = RoleLock(config.path(config.runtime.run_dir), program_name)
         context = Context(config, program, SystemClock(), log)
         for stop_signal in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop_signal, context.request_stop)
+        signal.signal(signal.SIGHUP, context.request_reload)
+        if early:
+            context.request_reload()
         if config.shm.lock_memory:
             for region, errno in lock_regions(context.regions).items():
                 log.warning("%s is not locked into memory: %s", region, os.strerror(errno))

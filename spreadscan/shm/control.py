@@ -75,3 +75,7 @@ class ControlWriter:
         generation = self._load(Control.GENERATION) + 1
         self._store(Control.GENERATION, generation)
         return generation
+
+    def ask_for_reload(self) -> int:
+        """Ask every process to read the universe again; return the command's generation."""
+        return self.command(CONFIG_GENERATION=self._load(Control.CONFIG_GENERATION) + 1)

@@ -4,7 +4,7 @@ At most one episode is open for a route. The book also remembers which episodes 
 the ledger holds, until the caller says that they were stored.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,8 +20,9 @@ from spreadscan.tracker.episode import (
     is_sound,
     moment_of,
 )
+from spreadscan.tracker.names import RouteNames
 
-__all__ = ["EpisodeBook", "RouteNames", "Rules", "SnapshotRow", "Tally"]
+__all__ = ["EpisodeBook", "Rules", "SnapshotRow", "Tally"]
 
 # An episode of which only `last` moved is stored anew every fifth snapshot: each stored row costs a
 # page of write-ahead log, and the path itself is in the snapshots, which are stored every time.
@@ -34,27 +35,6 @@ class Rules(NamedTuple):
     converge_net_bps: float
     """On fresh legs, a net spread at or below this has converged."""
     max_life_ns: int
-
-
-class RouteNames(NamedTuple):
-    """What the numbers in a signal mean in the running universe."""
-
-    directions: Mapping[int, str]
-    symbols: Mapping[int, str]
-
-    def route(self, event: SignalEvent) -> Route:
-        """Return the route of a signal; a number without a name is spelled ``#17``.
-
-        The engine may be a universe ahead of us; its opening must not be lost for want of a name.
-        """
-        return Route(
-            direction=self.directions.get(event.direction, f"#{event.direction}"),
-            symbol=self.symbols.get(event.symbol_id, f"#{event.symbol_id}"),
-            direction_id=event.direction,
-            symbol_id=event.symbol_id,
-            spot_source=event.spot_source,
-            futures_source=event.futures_source,
-        )
 
 
 class SnapshotRow(NamedTuple):
@@ -80,6 +60,7 @@ class Tally(msgspec.Struct):
     opened: int = 0
     converged: int = 0
     expired: int = 0
+    delisted: int = 0
     snapshots: int = 0
 
 
@@ -105,7 +86,8 @@ class EpisodeBook:
         self._changed: dict[int, Episode] = {}
         self._ticks = 0
         self.membership = 0
-        """Changes whenever an episode opens or ends, so that callers can keep derived arrays."""
+        """Changes whenever an episode opens, ends or is renumbered, so that callers can keep
+        derived arrays."""
 
     def open_episodes(self) -> list[Episode]:
         """Return the open episodes, oldest first as far as they were opened by this book."""
@@ -128,18 +110,33 @@ class EpisodeBook:
 
     def restore(self, episodes: Iterable[Episode]) -> None:
         """Take back episodes of an earlier run, finding their routes anew by name."""
-        direction_ids = {name: number for number, name in self._names.directions.items()}
-        symbol_ids = {name: number for number, name in self._names.symbols.items()}
         for episode in episodes:
             route = episode.route
-            episode.route = route._replace(
-                direction_id=direction_ids.get(route.direction, route.direction_id),
-                symbol_id=symbol_ids.get(route.symbol, -1),
-            )
             assert route.key not in self._open, route
+            # Its ending may still wait in the ring, under the number of that time.
+            self._names = self._names.remembering({route.symbol_id: route.symbol})
             self._open[route.key] = episode
-        self.membership += 1
+        self._renumber()
         self.mark_unstored()
+
+    def adopt(self, names: RouteNames) -> None:
+        """Go over to another universe; open episodes find their routes anew by name.
+
+        What it does not list stays open until `end_unlisted`, so that signals of before can still
+        be applied; ids that it does not have keep their names for those that come late.
+        """
+        self._names = names.remembering(self._names.symbols)
+        self._renumber()
+
+    def lists(self, event: SignalEvent) -> bool:
+        """Tell whether the running universe lists a signal's route under these very numbers."""
+        return (event.direction, event.symbol_id) in self._names.listed
+
+    def end_unlisted(self, now_ns: int, wall_offset_ns: int) -> None:
+        """End every episode whose route the running universe does not list."""
+        for episode in self.open_episodes():
+            if not self._names.lists(episode.route):
+                self._end(episode, Ending.DELISTED, now_ns, wall_offset_ns)
 
     def apply(self, event: SignalEvent, wall_offset_ns: int) -> None:
         """Take one signal; ``wall_offset_ns`` is wall clock minus monotonic clock."""
@@ -204,6 +201,11 @@ class EpisodeBook:
         self.tally.snapshots += len(rows)
         return rows
 
+    def _renumber(self) -> None:
+        for episode in self._open.values():
+            episode.route = self._names.renumbered(episode.route)
+        self.membership += 1
+
     def _start(self, route: Route, moment: Moment, wall_offset_ns: int) -> None:
         opened_wall_ns = moment.time_ns + wall_offset_ns
         episode = Episode(
@@ -226,7 +228,10 @@ class EpisodeBook:
         del self._open[episode.route.key]
         self._changed[episode.episode_id] = episode
         self.membership += 1
-        if ending is Ending.CONVERGED:
-            self.tally.converged += 1
-        else:
-            self.tally.expired += 1
+        match ending:
+            case Ending.CONVERGED:
+                self.tally.converged += 1
+            case Ending.EXPIRED:
+                self.tally.expired += 1
+            case Ending.DELISTED:
+                self.tally.delisted += 1

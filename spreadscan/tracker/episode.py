@@ -2,6 +2,7 @@
 
     OPEN signal --> open --+-- fresh quotes of both legs, spread gone --> converged
                            +-- older than its maximum life ------------> expired
+                           +-- not in the running universe ------------> delisted
 
 Times called ``_ns`` are CLOCK_MONOTONIC and carry every duration; ``_wall_ns`` is Unix time, kept
 for people to read. Monotonic time belongs to one boot of the host, so an episode names its boot.
@@ -40,6 +41,8 @@ class Ending(StrEnum):
     """The spread was seen to be gone, on fresh quotes of both legs."""
     EXPIRED = "expired"
     """Still open, or out of sight, when its maximum life was over."""
+    DELISTED = "delisted"
+    """Still open when its route left the universe: nobody watches its legs any more."""
 
 
 class SignalEvent(NamedTuple):

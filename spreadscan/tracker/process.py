@@ -4,6 +4,9 @@ Every ``snapshot_interval_ms``: drain the ring, look at the route of every open 
 converged or is over, commit once, and only then move the ring's read position. A ledger that
 cannot be written stops none of this: the tracker goes on in memory, says ``degraded`` in its
 status, leaves the signals in the ring and tries again at the next tick.
+
+When the universe changes, the ring is drained first, so that what ended before has ended before;
+then the episodes of routes that it does not list end as delisted.
 """
 
 import sqlite3
@@ -12,8 +15,9 @@ from pathlib import Path
 from spreadscan.runtime.process import Context
 from spreadscan.shm.layout import RING_CAPACITY, Histogram, TrackerCounter
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
-from spreadscan.tracker.book import EpisodeBook, RouteNames, Rules, SnapshotRow
+from spreadscan.tracker.book import EpisodeBook, Rules, SnapshotRow
 from spreadscan.tracker.episode import EpisodeIds, SignalEvent, rebased
+from spreadscan.tracker.listing import Listing, names_now
 from spreadscan.tracker.snapshot import Watch, evaluate, moments, watch
 from spreadscan.tracker.store import Batch, EpisodeStore, is_damage
 
@@ -33,6 +37,7 @@ COUNTED = {
     "opened": TrackerCounter.EPISODES_OPENED,
     "converged": TrackerCounter.EPISODES_CONVERGED,
     "expired": TrackerCounter.EPISODES_EXPIRED,
+    "delisted": TrackerCounter.EPISODES_DELISTED,
     "snapshots": TrackerCounter.SNAPSHOTS,
 }
 """Field of the book's tally -> counter in the health slot."""
@@ -46,6 +51,8 @@ def main(context: Context) -> None:
         context.ready(tracker.status)
         due_ns = context.clock.monotonic_ns()
         while context.tick():
+            if context.must_reload and context.reload():
+                tracker.adopt_universe()
             if context.has_new_command:
                 # Episodes are followed under every pause; ending is what tick says.
                 context.obeyed()
@@ -110,6 +117,7 @@ class Tracker:
         except BaseException:
             self._store.close()
             raise
+        self._listing = Listing(context, self._book)
         self._committed = self._applied
         self._say(None)
 
@@ -117,6 +125,7 @@ class Tracker:
         """Do one tick: drain, look, commit."""
         started_ns = self._context.clock.monotonic_ns()
         taken = self._drain_full_batches()
+        self._listing.end_unlisted(self._wall_offset_ns())
         self._snapshot()
         self._commit(taken)
         self._context.health.add(TrackerCounter.TICKS)
@@ -127,8 +136,15 @@ class Tracker:
 
     def drain(self) -> None:
         """Apply and store what the ring holds, without a snapshot."""
-        self._commit(self._drain_full_batches())
+        taken = self._drain_full_batches()
+        self._listing.end_unlisted(self._wall_offset_ns())
+        self._commit(taken)
         self._publish()
+
+    def adopt_universe(self) -> None:
+        """Go over to the context's universe; what it does not list is ended and stored."""
+        self._listing.adopt()
+        self.drain()
 
     def close(self) -> None:
         """Close the ledger."""
@@ -149,10 +165,7 @@ class Tracker:
         tracker = self._context.config.tracker
         book = EpisodeBook(
             Rules(tracker.converge_net_bps, int(tracker.max_life_s * 1e9)),
-            RouteNames(
-                {row.direction_id: row.name for row in self._context.config.directions},
-                {row.symbol_id: row.name for row in self._context.universe.symbols},
-            ),
+            names_now(self._context),
             EpisodeIds(last_id),
             self._boot_id,
         )
@@ -185,8 +198,12 @@ class Tracker:
         # stands before them. So while degraded one batch is the bound.
         records = self._ring.peek(DRAIN_BATCH)
         offset_ns = self._wall_offset_ns()
+        has_caught_up = False
         for values in records[records["sequence"] > self._applied].tolist():
             event = SignalEvent._make(values)
+            if not (has_caught_up or self._listing.lists(event)):
+                has_caught_up = True
+                self._listing.catch_up()
             self._book.apply(event, offset_ns)
             self._applied = event.sequence
             self._unstored_times_ns.append(event.time_ns)

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from spreadscan.cli import bench as command
-from spreadscan.cli.main import OneLineErrors
+from spreadscan.cli.group import OneLineErrors
 from spreadscan.errors import EXIT_USAGE
 from spreadscan.ops.benchmark import (
     Benchmark,

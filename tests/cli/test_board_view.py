@@ -48,7 +48,7 @@ STATE = BoardState(
     usable_routes=118,
     all_routes=128,
     signals=12,
-    episodes=Episodes(opened=9, open=4, converged=5, expired=0),
+    episodes=Episodes(opened=9, open=4, converged=4, expired=0, delisted=1),
     recent=(
         EpisodeSummary(
             episode_id=1, direction="binance_spot_okx_futures", symbol="BTC-USDT",
@@ -80,7 +80,7 @@ def test_board_says_everything_within_80_columns():
         "1:02:05", "binance_spot", "59/64", "1,234,567", "2,346", "12 ms", "none",
         "1000PEPE-USDT", "binance > okx", "+122.3", "12,346", "12/3456",
         "118 of 128 usable", "converged", "+21.5", "2.5 s",
-        "12 signals; 9 episodes: 4 open, 5 converged, 0 expired",
+        "12 signals; 9 episodes: 4 open, 4 converged, 0 expired, 1 delisted",
         "p50 4.2 µs, p99 88.0 µs", "Ctrl-C stops",
     ):  # fmt: skip
         assert words in text, words
@@ -143,4 +143,4 @@ def test_plain_line_is_one_line_with_every_number(routes, widest):
     assert "\n" not in line
     assert "binance_spot=59/64" in line
     assert widest in line
-    assert "signals=12 episodes opened=9 open=4 converged=5 expired=0" in line
+    assert "signals=12 episodes opened=9 open=4 converged=4 expired=0 delisted=1" in line

@@ -1,5 +1,6 @@
 """The board against real regions that the test writes as feeds, engine and tracker would."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -230,7 +231,8 @@ def test_closing_summary_has_exactly_the_agreed_shape(board, regions):
     tracker = HealthWriter(regions.health, TRACKER_SLOT, "spread-tracker")
     tracker.add(TrackerCounter.EPISODES_OPENED, 3)
     tracker.set(TrackerCounter.EPISODES_OPEN, 1)
-    tracker.add(TrackerCounter.EPISODES_CONVERGED, 2)
+    tracker.add(TrackerCounter.EPISODES_CONVERGED, 1)
+    tracker.add(TrackerCounter.EPISODES_DELISTED, 1)
 
     summary = closing_summary(board.read(0))
 
@@ -244,10 +246,60 @@ def test_closing_summary_has_exactly_the_agreed_shape(board, regions):
     assert summary == {
         "sources": dict.fromkeys(names, nothing),
         "signals": 4,
-        "episodes": {"opened": 3, "open": 1, "converged": 2, "expired": 0},
+        "episodes": {"opened": 3, "open": 1, "converged": 1, "expired": 0, "delisted": 1},
         "uptime_s": 1.0,
     }
     assert latency["p50"] == latency["p99"] == pytest.approx(5_000, rel=0.07)
+
+
+def working_with(regions, generation):
+    engine = HealthWriter(regions.health, ENGINE_SLOT, "spread-engine")
+    engine.set_generations(0, generation)
+    return engine
+
+
+def test_board_goes_over_to_the_universe_that_the_engine_works_with(
+    board, quote, config, universe, regions
+):
+    folder = config.path(config.runtime.generated_dir)
+    for symbol in range(4):
+        quote(BINANCE_SPOT, symbol, 99.0, 100.0)
+        quote(OKX_FUTURES, symbol, 101.0 + symbol / 10, 104.0)
+    engine = working_with(regions, 1)
+    write_universe(folder, with_another_symbol(universe))
+    before = board.read(10)
+
+    engine.set_generations(0, 2)
+    after = board.read(10)
+
+    assert (before.all_routes, before.routes[0].symbol) == (3, "SOL-USDT")
+    assert (after.all_routes, after.routes[0].symbol) == (4, "XRP-USDT")
+
+
+def with_another_symbol(universe):
+    (direction,) = universe.directions
+    newcomer = msgspec.structs.replace(universe.symbols[0], symbol_id=3, name="XRP-USDT")
+    return msgspec.structs.replace(
+        universe,
+        generation=universe.generation + 1,
+        symbols=(*universe.symbols, newcomer),
+        directions=(msgspec.structs.replace(direction, symbols=(0, 1, 2, 3)),),
+    )
+
+
+def test_board_that_cannot_read_the_engines_universe_shows_the_old_one_and_looks_again(
+    board, config, universe, regions, clock
+):
+    folder = config.path(config.runtime.generated_dir)
+    working_with(regions, 2)
+    absent = board.read(10)
+    write_universe(folder, with_another_symbol(universe))
+
+    too_early = board.read(10)
+    clock.advance(1.0)
+    later = board.read(10)
+
+    assert [state.all_routes for state in (absent, too_early, later)] == [3, 3, 4]
 
 
 def test_board_before_shm_init_is_told_so(config, clock):

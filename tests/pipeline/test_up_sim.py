@@ -6,82 +6,31 @@ import pty
 import signal
 import socket
 import subprocess
-import sysconfig
 import threading
-import time
 import tomllib
 from pathlib import Path
 
-import pytest
+from up_cases import (
+    DEADLINE_S,
+    SOURCES,
+    SPREADSCAN,
+    child_named,
+    children_of,
+    is_everything_running,
+    read_terminal,
+    wait_until,
+)
 
 from spreadscan.config import load_config
-from spreadscan.errors import EXIT_USAGE, RegionMissing
-from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import ProcessState, RegionKind
+from spreadscan.errors import EXIT_USAGE
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions
-from spreadscan.topology import programs
 from spreadscan.universe import load_universe
-
-SPREADSCAN = Path(sysconfig.get_path("scripts")) / "spreadscan"
-SOURCES = {
-    f"{exchange}_{market}"
-    for exchange in ("binance", "bybit", "okx", "mexc")
-    for market in ("spot", "futures")
-}
-DEADLINE_S = 60.0
-
-
-@pytest.fixture
-def up(config_dir):
-    """Start ``spreadscan up --sim``; whatever is left of it is killed, which ends its children."""
-    started = []
-
-    def start(*arguments, **options):
-        process = subprocess.Popen(
-            [SPREADSCAN, "up", "--sim", "--config", config_dir / "config.toml", *arguments],
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
-        )
-        started.append(process)
-        return process
-
-    yield start
-
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def regions_of(prefix):
     return list(Path("/dev/shm").glob(f"{prefix}*"))
-
-
-def children_of(pid):
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
-    return {Path(f"/proc/{child}/cmdline").read_bytes(): int(child) for child in text.split()}
-
-
-def child_named(pid, name):
-    found = [child for words, child in children_of(pid).items() if name.encode() in words]
-    return found[0] if found else None
-
-
-def is_everything_running(config_dir):
-    shm = load_config(config_dir / "config.toml", is_sim=True).shm
-    try:
-        regions = attach_regions(shm, reads=[RegionKind.HEALTH], writes=[], timeout_s=0.0)
-    except RegionMissing:
-        return False
-    health = HealthReader(regions.health)
-    slots = [row.health_slot for row in programs().values() if row.health_slot is not None]
-    return all(health.slot(slot).state is ProcessState.RUNNING for slot in slots)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.02)
 
 
 def test_pipeline_sees_dislocations_and_remembers_them(up, config_dir, shm_prefix):
@@ -103,6 +52,7 @@ def test_pipeline_sees_dislocations_and_remembers_them(up, config_dir, shm_prefi
         closing["episodes"]["opened"]
         - closing["episodes"]["converged"]
         - closing["episodes"]["expired"]
+        - closing["episodes"]["delisted"]
     )
     assert 0 < closing["latency_ns"]["p50"] <= closing["latency_ns"]["p99"] < 10**9
     assert 20.0 <= closing["uptime_s"] < 25.0
@@ -173,14 +123,6 @@ def test_terminal_shows_the_board_and_ctrl_c_ends_it_in_order(up, shm_prefix):
     assert b"starting" in screen
     assert b"Ctrl-C stops everything in order" in screen
     assert regions_of(shm_prefix) == []
-
-
-def read_terminal(descriptor, screen):
-    while True:
-        try:
-            screen += os.read(descriptor, 65_536)
-        except OSError:  # EIO: the other side is closed
-            return
 
 
 def test_recording_played_by_the_simulator_reaches_the_price_store(up, config_dir, tmp_path):

@@ -43,7 +43,7 @@ def instrument(symbol):
     )
 
 
-def write_small_universe(config, coins=("BTC", "ETH", "SOL")):
+def write_small_universe(config, coins=("BTC", "ETH", "SOL"), generation=1):
     """Symbols 0, 1, … that Binance's and OKX's markets list, watched in direction 0's sources."""
     direction = next(row for row in config.directions if row.name == "okx_spot_binance_futures")
     symbols = []
@@ -60,7 +60,7 @@ def write_small_universe(config, coins=("BTC", "ETH", "SOL")):
         symbols=tuple(range(len(coins))),
     )
     universe = Universe(
-        generation=1,
+        generation=generation,
         timestamp="2026-01-01T00:00:00Z",
         symbols=tuple(symbols),
         directions=(watched,),

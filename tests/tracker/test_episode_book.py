@@ -1,19 +1,18 @@
 import pytest
 from tracker_cases import (
     DIRECTION,
-    NAMES,
     NOW_NS,
     OFFSET_NS,
     SECOND_NS,
     WALL_NS,
     book,
     moment,
+    names_of,
     opened_book,
     signal,
 )
 
 from spreadscan.model import SignalType
-from spreadscan.tracker.book import RouteNames
 from spreadscan.tracker.episode import Ending
 
 
@@ -92,11 +91,11 @@ def test_opening_after_an_ending_is_a_new_episode():
 
 
 def test_numbers_without_a_name_still_open_an_episode():
-    subject = book(names=RouteNames({}, {}))
+    subject = book()
 
-    subject.apply(signal(), OFFSET_NS)
+    subject.apply(signal(direction=5, symbol_id=17), OFFSET_NS)
 
-    assert subject.open_episodes()[0].route.key == ("#0", "#7")
+    assert subject.open_episodes()[0].route.key == ("#5", "#17")
 
 
 def test_snapshot_on_fresh_legs_extends_the_path():
@@ -189,7 +188,7 @@ def test_new_peak_is_stored_at_once():
 
 def test_restored_episode_follows_its_symbol_to_a_new_number():
     _, episode = opened_book()
-    renumbered = RouteNames({3: DIRECTION}, {7: "ETH-USDT", 40: "BTC-USDT"})
+    renumbered = names_of({7: "ETH-USDT", 40: "BTC-USDT"}, direction_id=3)
     subject = book(names=renumbered)
 
     subject.restore([episode])
@@ -203,7 +202,7 @@ def test_restored_episode_follows_its_symbol_to_a_new_number():
 
 def test_restored_episode_of_an_unlisted_symbol_has_no_readable_legs():
     _, episode = opened_book()
-    subject = book(names=RouteNames(NAMES.directions, {7: "ETH-USDT"}))
+    subject = book(names=names_of({7: "ETH-USDT"}))
 
     subject.restore([episode])
 
@@ -220,3 +219,97 @@ def test_membership_changes_with_every_opening_ending_and_restore():
     seen.append(subject.membership)
 
     assert seen[0] == seen[1] != seen[2]
+
+
+def test_episode_that_a_universe_does_not_list_is_delisted_and_the_others_go_on():
+    subject, bitcoin = opened_book()
+    subject.apply(signal(symbol_id=8), OFFSET_NS)
+    (ether,) = [each for each in subject.open_episodes() if each is not bitcoin]
+    now_ns = NOW_NS + SECOND_NS
+
+    subject.adopt(names_of({8: "ETH-USDT"}))
+    before = bitcoin.ending
+    subject.end_unlisted(now_ns, OFFSET_NS)
+
+    assert before is None
+    assert (bitcoin.ending, bitcoin.ended_ns) == (Ending.DELISTED, now_ns)
+    assert subject.open_episodes() == [ether]
+    assert (subject.tally.delisted, subject.tally.converged, subject.tally.expired) == (1, 0, 0)
+
+
+def test_route_without_its_direction_is_delisted_though_its_symbol_is_listed():
+    subject, episode = opened_book()
+    names = names_of({7: "BTC-USDT"})
+
+    subject.adopt(names._replace(listed=frozenset()))
+    subject.end_unlisted(NOW_NS, OFFSET_NS)
+
+    assert episode.ending is Ending.DELISTED
+
+
+def test_ending_that_was_signalled_before_the_universe_changed_is_that_ending():
+    subject, episode = opened_book()
+
+    subject.adopt(names_of({8: "ETH-USDT"}))
+    subject.apply(signal(SignalType.CLOSE, time_ns=NOW_NS + 80), OFFSET_NS)
+    subject.end_unlisted(NOW_NS + 90, OFFSET_NS)
+
+    assert (episode.ending, episode.ended_ns) == (Ending.CONVERGED, NOW_NS + 80)
+
+
+def test_late_opening_of_a_symbol_that_left_has_its_name_and_is_delisted():
+    subject = book()
+    subject.adopt(names_of({8: "ETH-USDT"}))
+    subject.adopt(names_of({8: "ETH-USDT", 9: "SOL-USDT"}))
+
+    subject.apply(signal(symbol_id=7), OFFSET_NS)
+    (episode,) = subject.open_episodes()
+    subject.end_unlisted(NOW_NS + 1, OFFSET_NS)
+
+    assert episode.route.key == (DIRECTION, "BTC-USDT")
+    assert episode.ending is Ending.DELISTED
+
+
+def test_number_that_went_to_another_symbol_means_that_symbol():
+    subject = book()
+    subject.adopt(names_of({7: "DOGE-USDT"}))
+
+    subject.apply(signal(symbol_id=7), OFFSET_NS)
+
+    assert subject.open_episodes()[0].route.symbol == "DOGE-USDT"
+
+
+def test_symbol_that_came_back_under_another_number_keeps_its_episode_and_reads_the_new_legs():
+    subject, episode = opened_book()
+    seen = subject.membership
+
+    subject.adopt(names_of({40: "BTC-USDT"}))
+    subject.end_unlisted(NOW_NS, OFFSET_NS)
+    subject.apply(signal(SignalType.UPDATE, symbol_id=7, net_bps=44.0), OFFSET_NS)
+
+    assert subject.open_episodes() == [episode]
+    assert (episode.route.symbol_id, episode.peak.net_bps) == (40, 44.0)
+    assert subject.membership != seen
+
+
+def test_route_that_comes_back_opens_a_new_episode():
+    subject, first = opened_book()
+    subject.adopt(names_of({}))
+    subject.end_unlisted(NOW_NS + 1, OFFSET_NS)
+    subject.adopt(names_of({7: "BTC-USDT"}))
+
+    subject.apply(signal(time_ns=NOW_NS + 2), OFFSET_NS)
+
+    (second,) = subject.open_episodes()
+    assert second.episode_id > first.episode_id
+    assert subject.changed_episodes() == [first, second]
+
+
+def test_restored_episode_whose_number_is_unknown_still_hears_its_close():
+    _, episode = opened_book()
+    subject = book(names=names_of({8: "ETH-USDT"}))
+
+    subject.restore([episode])
+    subject.apply(signal(SignalType.CLOSE, time_ns=NOW_NS + 5), OFFSET_NS)
+
+    assert episode.ending is Ending.CONVERGED

@@ -3,12 +3,13 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tracker_cases import NOW_NS, OFFSET_NS, RULES, book, moment, signal
+from tracker_cases import NAMES, NOW_NS, OFFSET_NS, RULES, book, moment, names_of, signal
 
 from spreadscan.model import SignalType
 from spreadscan.tracker.episode import Ending
 
 SYMBOLS = st.sampled_from([7, 8, 9])
+UNIVERSES = st.sets(SYMBOLS)
 NETS = st.floats(-40.0, 120.0, allow_nan=False)
 
 
@@ -16,6 +17,7 @@ class EpisodeLife(RuleBasedStateMachine):
     @initialize()
     def start(self):
         self.book = book()
+        self.listed = {7, 8, 9}
         self.now_ns = NOW_NS
         self.offset_ns = OFFSET_NS
         self.known = {}
@@ -31,13 +33,19 @@ class EpisodeLife(RuleBasedStateMachine):
                 self.endings[episode.episode_id] = episode.ending
                 if episode.ending is Ending.CONVERGED:
                     assert episode.episode_id in self.may_converge
+                elif episode.ending is Ending.DELISTED:
+                    assert episode.route.symbol not in self.listed_names()
                 else:
                     assert episode.ended_ns - episode.opened_ns >= RULES.max_life_ns
         self.book.mark_stored()
         self.may_converge.clear()
 
     def open_of(self, symbol_id):
-        return [item for item in self.book.open_episodes() if item.route.symbol_id == symbol_id]
+        name = NAMES.symbols[symbol_id]
+        return [item for item in self.book.open_episodes() if item.route.symbol == name]
+
+    def listed_names(self):
+        return {NAMES.symbols[symbol_id] for symbol_id in self.listed}
 
     @rule(symbol_id=SYMBOLS, net_bps=NETS, age_ns=st.integers(0, 10**8))
     def open_signal(self, symbol_id, net_bps, age_ns):
@@ -98,6 +106,17 @@ class EpisodeLife(RuleBasedStateMachine):
         assert converged == expected
         self.collect()
 
+    @rule(listed=UNIVERSES)
+    def change_the_universe(self, listed):
+        self.listed = listed
+        staying = [e for e in self.book.open_episodes() if e.route.symbol in self.listed_names()]
+
+        self.book.adopt(names_of({number: NAMES.symbols[number] for number in listed}))
+        self.book.end_unlisted(self.now_ns, self.offset_ns)
+
+        assert self.book.open_episodes() == staying
+        self.collect()
+
     @rule(step_s=st.sampled_from([-3600, 3600]))
     def step_the_wall_clock(self, step_s):
         self.offset_ns += step_s * 10**9
@@ -105,7 +124,11 @@ class EpisodeLife(RuleBasedStateMachine):
     @rule()
     def restart(self):
         open_before = self.book.open_episodes()
-        self.book = book(last_id=max(self.known, default=0))
+        names = names_of({number: NAMES.symbols[number] for number in self.listed})
+        self.book = book(last_id=max(self.known, default=0), names=names)
+        # Signals of an earlier universe would be spelled by number in this life; none come here.
+        self.book.adopt(NAMES)
+        self.book.adopt(names)
 
         self.book.restore(open_before)
 

@@ -9,13 +9,13 @@ from tracker_cases import (
     NOW_NS,
     SPOT,
     book,
+    names_of,
     opened_book,
     quote,
     signal,
 )
 
 from spreadscan.shm.layout import MAX_SYMBOLS
-from spreadscan.tracker.book import RouteNames
 from spreadscan.tracker.snapshot import evaluate, moments, watch
 
 MAX_AGE_NS = 1_000
@@ -100,7 +100,7 @@ def test_direction_without_configured_fees_is_unusable():
 
 def test_unlisted_symbol_reads_a_slot_that_exists_but_is_never_usable():
     _, episode = opened_book()
-    restored = book(names=RouteNames({0: DIRECTION}, {}))
+    restored = book(names=names_of({}))
     restored.restore([episode])
 
     watched = watch(restored.open_episodes(), FEES)

@@ -1,150 +1,19 @@
 """The real tracker process, killed at random instants of a busy run, against an exact oracle."""
 
-import contextlib
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
 
 import pytest
-from tracker_cases import quote, record
+from tracker_host import PROGRAM, Engine, Host, until
 
-from spreadscan.config import load_config
-from spreadscan.model import SignalType
 from spreadscan.ops.ledger import LedgerReader
-from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import NUM_SOURCES, Prices, ProcessState, RegionKind, TrackerCounter
-from spreadscan.shm.price_store import slot_of
-from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
-from spreadscan.shm.ring import RingWriter
-from spreadscan.symbols import SymbolRecord
-from spreadscan.topology import program_named
+from spreadscan.shm.layout import ProcessState, TrackerCounter
 from spreadscan.tracker.schema import LEDGER_NAME
-from spreadscan.universe import Universe, write_universe
 
 KILLS = 25
-SYMBOLS = 12
-PROGRAM = (
-    "import sys; from spreadscan.runtime.process import run;"
-    " from spreadscan.tracker.process import main;"
-    " sys.exit(run('spread-tracker', main, sys.argv[1:]))"
-)
-
-
-def until(condition, what, timeout_s=20.0):
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.002)
-
-
-class Engine:
-    """Pushes openings and closes of twelve routes in random order and remembers every one."""
-
-    def __init__(self, regions, direction, chance):
-        self.ring = RingWriter(regions.ring)
-        self.direction = direction
-        self.chance = chance
-        self.open = {}
-        self.ended = []
-        self.re_signals = Counter()
-
-    def push(self):
-        symbol_id = self.chance.randrange(SYMBOLS)
-        time_ns = time.monotonic_ns()
-        opened_ns = self.open.get(symbol_id)
-        if opened_ns is None:
-            kind = SignalType.OPEN
-            self.open[symbol_id] = time_ns
-        elif self.chance.random() < 0.5:
-            kind = SignalType.CLOSE
-            self.ended.append((f"COIN{symbol_id}-USDT", opened_ns, time_ns))
-            del self.open[symbol_id]
-        else:
-            kind = SignalType.OPEN
-            self.re_signals[f"COIN{symbol_id}-USDT", opened_ns] += 1
-        assert self.ring.push(
-            record(
-                kind,
-                time_ns=time_ns,
-                symbol_id=symbol_id,
-                direction=self.direction.direction_id,
-                spot_source=self.direction.spot_source,
-                futures_source=self.direction.futures_source,
-            )
-        )
-
-
-class Host:
-    """Regions, universe and prices of one test, and the tracker processes started on them."""
-
-    def __init__(self, config_file):
-        self.config_file = config_file
-        self.config = load_config(config_file)
-        create_regions(self.config.shm)
-        self.regions = attach_regions(
-            self.config.shm, reads=(), writes=tuple(RegionKind), timeout_s=0
-        )
-        self.direction = self.config.directions[0]
-        self.slot = program_named("spread-tracker").health_slot
-        self.children = []
-        symbols = tuple(
-            SymbolRecord(symbol_id=n, name=f"COIN{n}-USDT", instruments=(None,) * NUM_SOURCES)
-            for n in range(SYMBOLS)
-        )
-        folder = self.config.path(self.config.runtime.generated_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_universe(folder, Universe(generation=1, timestamp="", symbols=symbols, directions=()))
-        self.put_prices()
-
-    def put_prices(self):
-        """Spreads far above the fees on quotes that stay fresh, so that paths are written too."""
-        prices = self.regions.prices
-        for source, book in (
-            (self.direction.spot_source, (99.0, 100.0)),
-            (self.direction.futures_source, (103.0, 103.1)),
-        ):
-            offset = Prices.SOURCE_STATES + source * Prices.SOURCE_STATE_BYTES
-            prices.slots.mapping.store_word(offset + Prices.SOURCE_EPOCH, 3)
-            for symbol_id in range(SYMBOLS):
-                prices.write(
-                    slot_of(source, symbol_id), quote(*book, received_ns=time.monotonic_ns())
-                )
-
-    def start(self):
-        child = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "--config", str(self.config_file)],
-            stderr=subprocess.DEVNULL,
-        )
-        self.children.append(child)
-        until(lambda: self.health().pid == child.pid, "the tracker took its slot")
-        until(lambda: self.health().state == ProcessState.RUNNING, "the tracker is ready")
-        return child
-
-    def health(self):
-        return HealthReader(self.regions.health).slot(self.slot)
-
-    def counter(self, which):
-        return self.health().counters[which]
-
-    @property
-    def data_dir(self):
-        return self.config.path(self.config.tracker.data_dir)
-
-    def episodes(self):
-        with contextlib.closing(sqlite3.connect(self.data_dir / LEDGER_NAME)) as connection:
-            return connection.execute(
-                "SELECT episode_id, symbol, opened_ns, ended_ns, re_signals FROM episodes"
-            ).fetchall()
-
-    def close(self):
-        for child in self.children:
-            child.kill()
-            child.wait()
-        remove_regions(self.config.shm)
 
 
 @pytest.fixture

@@ -1,110 +1,22 @@
 """The tracker's loop on real regions and a real ledger; only time is injected."""
 
 import contextlib
-import logging
 import sqlite3
-from types import SimpleNamespace
 
 import pytest
-from tracker_cases import quote, record
+from tracker_bench import SLOT, Bench
 
-from spreadscan.config import load_config
 from spreadscan.model import SignalType, SlotFlag
 from spreadscan.ops.ledger import LedgerReader
-from spreadscan.shm.health import HealthReader, HealthWriter
-from spreadscan.shm.layout import MAX_SYMBOLS, Histogram, Prices, RegionKind, TrackerCounter
-from spreadscan.shm.price_store import slot_of
+from spreadscan.shm.health import HealthReader
+from spreadscan.shm.layout import Histogram, RegionKind, TrackerCounter
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
-from spreadscan.shm.ring import DRAIN_BATCH, RingReader, RingWriter
+from spreadscan.shm.ring import DRAIN_BATCH, RingReader
 from spreadscan.tracker import process
 from spreadscan.tracker.process import Tracker, main, next_due
 from spreadscan.tracker.schema import LEDGER_NAME
 
-SLOT = 9
 SECOND_NS = 1_000_000_000
-
-
-class Bench:
-    """A tracker's surroundings: what it gets as its context, and the other ends of its channels."""
-
-    def __init__(self, config, regions, clock):
-        self.clock = clock
-        self.config = config
-        self.regions = regions
-        self.health = HealthWriter(regions.health, SLOT, "spread-tracker")
-        self.log = logging.getLogger("spread-tracker")
-        names = {7: "BTC-USDT", 8: "ETH-USDT"}
-        self.universe = SimpleNamespace(
-            symbols=tuple(SimpleNamespace(symbol_id=n, name=name) for n, name in names.items())
-        )
-        (self.direction,) = [
-            row for row in config.directions if row.name == "okx_spot_binance_futures"
-        ]
-        self.ring = RingWriter(regions.ring)
-        self.ticks_left = 0
-        self.waited_s = []
-        self.ready_statuses = []
-
-    has_new_command = False
-
-    def tick(self):
-        self.ticks_left -= 1
-        return self.ticks_left >= 0
-
-    def wait(self, seconds):
-        self.waited_s.append(seconds)
-        self.clock.advance(seconds)
-
-    def ready(self, status):
-        self.ready_statuses.append(status)
-
-    def status(self, text):
-        self.health.set_status(text)
-
-    def set_epoch(self, source, epoch):
-        offset = Prices.SOURCE_STATES + source * Prices.SOURCE_STATE_BYTES + Prices.SOURCE_EPOCH
-        self.regions.prices.slots.mapping.store_word(offset, epoch)
-
-    def push(self, kind=SignalType.OPEN, **more):
-        values = {"time_ns": self.clock.monotonic_ns(), "direction": self.direction.direction_id}
-        assert self.ring.push(record(kind, **(values | more)))
-
-    def put_prices(self, *, spread_bps, symbol_id=7, flags=0, age_ns=0):
-        """Put a spot book at 100 and a perpetual `spread_bps` above it into the store."""
-        received_ns = self.clock.monotonic_ns() - age_ns
-        bid = 100.0 * (1 + spread_bps / 10_000)
-        for source, prices in (
-            (self.direction.spot_source, (99.9, 100.0)),
-            (self.direction.futures_source, (bid, bid + 0.1)),
-        ):
-            self.set_epoch(source, 3)
-            self.regions.prices.write(
-                slot_of(source, symbol_id), quote(*prices, received_ns=received_ns, flags=flags)
-            )
-
-    @property
-    def data_dir(self):
-        return self.config.path(self.config.tracker.data_dir)
-
-    def counter(self, which):
-        return HealthReader(self.regions.health).slot(SLOT).counters[which]
-
-    def shown_status(self):
-        return HealthReader(self.regions.health).slot(SLOT).status
-
-    def counts(self):
-        with LedgerReader(self.data_dir) as reader:
-            found = reader.counts()
-        return (found.opened, found.open, found.converged, found.expired)
-
-
-@pytest.fixture
-def bench(make_config, manual_clock):
-    config = load_config(make_config({"tracker.max_life_s": 60.0}))
-    create_regions(config.shm)
-    regions = attach_regions(config.shm, reads=(), writes=tuple(RegionKind), timeout_s=0)
-    yield Bench(config, regions, manual_clock)
-    remove_regions(config.shm)
 
 
 @pytest.fixture
@@ -367,16 +279,6 @@ def test_record_that_cannot_be_true_is_counted_and_passed_over(bench, tracker):
     assert bench.counts() == (1, 1, 0, 0)
     assert bench.counter(TrackerCounter.SIGNALS_REFUSED) == 1
     assert bench.counter(TrackerCounter.SIGNALS_IGNORED) == 1
-
-
-def test_signal_of_an_unlisted_symbol_is_followed_until_it_expires(bench, tracker):
-    bench.push(symbol_id=MAX_SYMBOLS - 1)
-
-    tracker.step()
-    bench.clock.advance(60)
-    tracker.step()
-
-    assert bench.counts() == (1, 0, 0, 1)
 
 
 def test_loop_ticks_on_schedule_and_stores_the_last_signals_when_told_to_stop(bench):

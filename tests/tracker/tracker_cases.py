@@ -2,10 +2,14 @@
 
 import numpy as np
 
-from spreadscan.model import SignalType
+from spreadscan.directions import DirectionRecord
+from spreadscan.model import Direction, Instrument, SignalType
 from spreadscan.shm.layout import PRICE_DTYPE, SIGNAL_DTYPE
-from spreadscan.tracker.book import EpisodeBook, RouteNames, Rules
+from spreadscan.symbols import SymbolRecord
+from spreadscan.tracker.book import EpisodeBook, Rules
 from spreadscan.tracker.episode import EpisodeIds, SignalEvent
+from spreadscan.tracker.names import RouteNames
+from spreadscan.universe import Universe
 
 SECOND_NS = 1_000_000_000
 NOW_NS = 5_000 * SECOND_NS
@@ -16,7 +20,42 @@ DIRECTION = "okx_spot_binance_futures"
 SPOT, FUTURES = 4, 1
 FEE_BPS = 30.0
 RULES = Rules(converge_net_bps=0.0, max_life_ns=60 * SECOND_NS)
-NAMES = RouteNames({0: DIRECTION}, {7: "BTC-USDT", 8: "ETH-USDT", 9: "SOL-USDT"})
+LEG = Instrument(
+    exchange_symbol="X", price_multiplier=1.0, contract_size=1.0, tick_size=0.0, qty_step=0.0,
+    min_qty=0.0, min_notional=0.0, tradable_via_api=True,
+)  # fmt: skip
+
+
+def universe(names, *, generation=1, direction_id=0, spot=SPOT, futures=FUTURES):
+    """Symbols by id, all of them in one direction."""
+    legs = tuple(LEG if source in {spot, futures} else None for source in range(8))
+    return Universe(
+        generation=generation,
+        timestamp="2026-01-01T00:00:00Z",
+        symbols=tuple(
+            SymbolRecord(symbol_id=number, name=name, instruments=legs)
+            for number, name in sorted(names.items())
+        ),
+        directions=(
+            DirectionRecord(
+                direction_id=direction_id,
+                spot_source=spot,
+                futures_source=futures,
+                symbols=tuple(sorted(names)),
+            ),
+        ),
+    )
+
+
+def names_of(names, direction_id=0):
+    """The names of a universe of these symbols in the one direction."""
+    direction = Direction(
+        direction_id=direction_id, name=DIRECTION, spot_source=SPOT, futures_source=FUTURES
+    )
+    return RouteNames.of(universe(names, direction_id=direction_id), [direction])
+
+
+NAMES = names_of({7: "BTC-USDT", 8: "ETH-USDT", 9: "SOL-USDT"})
 
 
 def book(last_id=0, names=NAMES, rules=RULES, boot_id=BOOT):
