@@ -32,7 +32,7 @@ class Intersection(msgspec.Struct, frozen=True, kw_only=True):
     directions: tuple[DirectionRecord, ...]
     """As configured, also those without a symbol."""
     next_symbol_id: int
-    """Lowest id never given out."""
+    """Lowest id not given out since the last full restart."""
     without_id: tuple[str, ...]
     """Names that would take part but found no id below MAX_SYMBOLS."""
 
@@ -51,7 +51,7 @@ def intersect(
         directions: the configured ones.
         last_ids: the ids of the last generation by name.
         free_ids: the ids that newcomers may get, in this order.
-        next_symbol_id: lowest id that no generation has given out.
+        next_symbol_id: lowest id that none has given out since the last full restart.
     """
     shared = {
         row.direction_id: members.get(row.spot_source, {}).keys()
