@@ -1,99 +1,43 @@
-"""One market-data connection, kept for as long as the feed lives.
+"""One market-data connection, kept until it has no symbols any more.
 
 Connect, subscribe at the allowed pace, listen until it ends, wait, again. The moment it ends its
 symbols are unusable. Whole quotes never come through here: the kernel's listener takes them.
 """
 
 import asyncio
-import logging
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from picows import WSError, WSMsgType, WSTransport, ws_connect
 
-from spreadscan.config import FeedConfig, MarketConfig
-from spreadscan.exchanges import Source
 from spreadscan.exchanges._adapter import Ack, Ignored, Notice, PartialQuote, Pong, Refused
 from spreadscan.feed.backoff import Backoff
-from spreadscan.kernel.listener import FeedSink, QuoteListener
+from spreadscan.feed.shared import Shared
+from spreadscan.feed.subscriptions import Subscriptions
+from spreadscan.kernel.listener import QuoteListener
 from spreadscan.manners.pace import Pace
-from spreadscan.manners.requests import Requests
-from spreadscan.manners.shards import Leg, batches
+from spreadscan.manners.shards import batches
 from spreadscan.model import QuoteStatus, SlotFlag
-from spreadscan.runtime.clock import Clock
-from spreadscan.runtime.trust import Trust
-from spreadscan.shm.health import HealthWriter
 from spreadscan.shm.layout import FeedCounter
 
-__all__ = ["Connection", "Shared"]
+__all__ = ["Connection"]
 
 HOUR_S = 3600.0
 HOURLY_SHARE = 0.9
 """How much of an exchange's hourly budget is used: its hour and ours do not begin together."""
 
 
-class Shared:
-    """What the connections of one source share.
+class Connection:
+    """One shard of a source; it carries the symbols that it was last told to.
 
-    Args:
-        source: the source with its adapter.
-        market: its address and operating limits.
-        feed: retry and silence settings.
-        sink: where quotes go.
-        health: the feed's slot.
-        trust: whose certificates are believed.
-        clock: monotonic time.
-        log: the feed's logger.
+    Concurrency: one event loop. Symbols may change at any moment, also while there is no
+    connection.
     """
 
-    def __init__(  # noqa: PLR0913 - a plain record of the feed's parts
-        self,
-        *,
-        source: Source,
-        market: MarketConfig,
-        feed: FeedConfig,
-        sink: FeedSink,
-        health: HealthWriter,
-        trust: Trust,
-        clock: Clock,
-        log: logging.Logger,
-    ) -> None:
-        self.source = source
-        self.market = market
-        self.feed = feed
-        self.sink = sink
-        self.health = health
-        self.trust = trust
-        self.clock = clock
-        self.log = log
-        self.connects = Pace(market.connects_per_window, market.connects_window_s)
-        self.open_listeners: set[QuoteListener] = set()
-        self.request_number = 0
-
-    def now_s(self) -> float:
-        """Return monotonic seconds."""
-        return self.clock.monotonic_ns() / 1e9
-
-    def opened(self, listener: QuoteListener) -> None:
-        """Count a connection."""
-        self.open_listeners.add(listener)
-        self.health.add(FeedCounter.CONNECTS)
-        self.health.set(FeedCounter.CONNECTIONS_OPEN, len(self.open_listeners))
-
-    def ended(self, listener: QuoteListener) -> None:
-        """Uncount it; one that ended before it was counted is not known here."""
-        self.open_listeners.discard(listener)
-        self.health.add(FeedCounter.DISCONNECTS)
-        self.health.set(FeedCounter.CONNECTIONS_OPEN, len(self.open_listeners))
-
-
-class Connection:
-    """One shard of a source."""
-
-    def __init__(self, shared: Shared, legs: Sequence[Leg]) -> None:
+    def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._ids = dict(legs)
+        self._subscriptions = Subscriptions(self._messages_of)
         self._backoff = Backoff(
             shared.feed.retry_base_ms / 1000, shared.feed.retry_cap_s, random.random
         )
@@ -103,8 +47,13 @@ class Connection:
         )
         self._closed = asyncio.Event()
         self._listener: QuoteListener | None = None
-        self._requests = Requests()
-        self._to_ask: asyncio.Queue[Sequence[str]] = asyncio.Queue()
+        self._has_request = asyncio.Event()
+
+    def change(self, removed: Sequence[str], added: Sequence[str]) -> None:
+        """Carry these exchange symbols no more, and these from now on."""
+        self._subscriptions.unsubscribe(removed)
+        self._subscriptions.subscribe(added)
+        self._has_request.set()
 
     async def keep(self) -> None:
         """Connect again and again until cancelled."""
@@ -158,7 +107,7 @@ class Connection:
             async with asyncio.TaskGroup() as senders:
                 tasks = [
                     senders.create_task(self._beat(transport)),
-                    senders.create_task(self._subscribe(transport)),
+                    senders.create_task(self._ask(transport)),
                 ]
                 await self._watch(listener, transport)
                 for task in tasks:
@@ -185,46 +134,57 @@ class Connection:
         except TimeoutError:
             return
 
-    async def _subscribe(self, transport: WSTransport) -> None:
-        """Ask for every symbol, and then for what is to be asked for again."""
+    async def _ask(self, transport: WSTransport) -> None:
+        """Subscribe to every symbol, and then whatever changes or is to be asked for again."""
         shared = self._shared
         limits = shared.source.spec.limits
         hourly = limits.requests_per_hour and Pace(
             max(1, int(limits.requests_per_hour * HOURLY_SHARE)), HOUR_S
         )
-        # An earlier connection's open questions went with it.
-        self._requests = Requests()
-        self._to_ask = asyncio.Queue()
-        for batch in batches(list(self._ids), shared.market.topics_per_message, self._fits):
-            self._to_ask.put_nowait(batch)
+        self._subscriptions.begin()
         while not self._closed.is_set():
-            symbols = await self._to_ask.get()
+            self._has_request.clear()
+            if not self._subscriptions.has_request:
+                await self._has_request.wait()
+                continue
             if hourly:
                 await asyncio.sleep(hourly.take(shared.now_s()))
-            shared.request_number += 1
-            self._requests.sent(shared.request_number, symbols)
-            await self._send(transport, self._request(symbols, shared.request_number))
+            await self._turn()
+            # Only now: what was added or removed during the wait is in it, or not.
+            number = shared.next_request_number()
+            request = self._subscriptions.take(number)
+            if request is not None and not self._closed.is_set():
+                text = self._text(request.symbols, number, is_leaving=request.is_leaving)
+                transport.send(WSMsgType.TEXT, text.encode())
 
-    def _request(self, symbols: Sequence[str], request_number: int) -> str:
+    def _text(self, symbols: Sequence[str], number: int, *, is_leaving: bool) -> str:
         source = self._shared.source
-        topics = [source.spec.topic(symbol) for symbol in symbols]
-        return source.adapter.subscribe(topics, request_number)
+        write = source.adapter.unsubscribe if is_leaving else source.adapter.subscribe
+        return write([source.spec.topic(symbol) for symbol in symbols], number)
+
+    def _messages_of(self, symbols: Sequence[str]) -> Iterable[Sequence[str]]:
+        return batches(symbols, self._shared.market.topics_per_message, self._fits)
 
     def _fits(self, symbols: Sequence[str]) -> bool:
         limit_bytes = self._shared.source.spec.limits.message_bytes
-        # Any request number has at most the digits of this one.
-        return not limit_bytes or len(self._request(symbols, 10**9).encode()) <= limit_bytes
+        # Any request number has at most the digits of this one; some ask with a longer word than
+        # they leave, or the other way round.
+        return not limit_bytes or all(
+            len(self._text(symbols, 10**9, is_leaving=is_leaving).encode()) <= limit_bytes
+            for is_leaving in (False, True)
+        )
 
     async def _beat(self, transport: WSTransport) -> None:
         heartbeat = self._shared.source.spec.heartbeat
         while heartbeat is not None:
             await asyncio.sleep(heartbeat.interval_s)
-            await self._send(transport, heartbeat.payload)
+            await self._turn()
+            if not self._closed.is_set():
+                transport.send(WSMsgType.TEXT, heartbeat.payload.encode())
 
-    async def _send(self, transport: WSTransport, frame: str) -> None:
+    async def _turn(self) -> None:
+        """Wait until one more message may be sent."""
         await asyncio.sleep(self._messages.take(self._shared.now_s()))
-        if not self._closed.is_set():
-            transport.send(WSMsgType.TEXT, frame.encode())
 
     def _on_closed(self, listener: QuoteListener) -> None:
         self._shared.ended(listener)
@@ -232,8 +192,8 @@ class Connection:
             # One that was given up at a connect time-out; its successor's symbols are not its own.
             return
         self._closed.set()
-        for symbol_id in self._ids.values():
-            self._shared.sink.mark(symbol_id, SlotFlag.DISCONNECTED)
+        for symbol in self._subscriptions.carried:
+            self._shared.mark(symbol, SlotFlag.DISCONNECTED)
 
     def _on_control(self, _listener: QuoteListener, frame: bytes) -> bool:
         """Act on a frame that is no whole quote; return whether it was a part of one."""
@@ -246,7 +206,7 @@ class Connection:
             case Notice(reason=reason):
                 shared.log.warning("announced: %s", reason)
             case Ack(request_id=request_id):
-                self._requests.acknowledged(request_id)
+                self._subscriptions.acknowledged(request_id)
             case Pong() | Ignored():
                 pass
         return False
@@ -254,7 +214,12 @@ class Connection:
     def _on_refused(self, refusal: Refused) -> None:
         """Drop what is refused, ask again for what was refused along with it."""
         shared = self._shared
-        verdict = self._requests.refused(refusal)
+        verdict = self._subscriptions.refused(refusal)
+        self._has_request.set()
+        if verdict.is_leaving:
+            # Nothing that is wanted is lost by it.
+            shared.log.info("unsubscribing refused: %s", refusal.reason)
+            return
         named = ", ".join(verdict.dropped) or "a subscription"
         shared.log.warning("%s refused: %s", named, refusal.reason)
         # A refusal of nobody we know still shows in the counter.
@@ -262,10 +227,7 @@ class Connection:
             FeedCounter.SUBSCRIBE_REFUSED, len(verdict.dropped) or int(not verdict.again)
         )
         for symbol in verdict.dropped:
-            if symbol in self._ids:
-                shared.sink.mark(self._ids[symbol], SlotFlag.UNSUBSCRIBED)
-        for symbols in verdict.again:
-            self._to_ask.put_nowait(symbols)
+            shared.mark(symbol, SlotFlag.UNSUBSCRIBED)
 
     def _has_been_healthy(self, listener: QuoteListener) -> bool:
         if listener.quotes == 0:

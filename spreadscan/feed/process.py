@@ -1,7 +1,9 @@
 """``feed-<exchange>-<market>``: one source's quotes into the price store.
 
 One event loop, one task a connection, and one that beats. A task that ends for any reason ends the
-process: systemd or the supervisor starts it again with nothing left over.
+process: systemd or the supervisor starts it again with nothing left over. A new universe needs no
+restart: only what differs is subscribed and unsubscribed. A source without symbols has no
+connection, and its feed waits for a universe that has some.
 """
 
 import asyncio
@@ -9,13 +11,12 @@ import asyncio
 import uvloop
 
 from spreadscan.exchanges import source_named
-from spreadscan.feed.connection import Connection, Shared
+from spreadscan.feed.fleet import Fleet
+from spreadscan.feed.shared import Shared
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.listener import FeedSink
-from spreadscan.manners.shards import plan_shards
 from spreadscan.runtime.process import Context
 from spreadscan.runtime.trust import trust_of
-from spreadscan.shm.layout import FeedCounter
 from spreadscan.shm.wakeup import WakeupClient
 
 __all__ = ["main"]
@@ -33,11 +34,11 @@ async def _feed(context: Context) -> None:
     assert context.program.source is not None, context.program.name
     config = context.config
     source = source_named(context.program.source)
-    legs = context.universe.legs(source.source_id)
     restart = source.spec.restart_update_id
+    extractor = Extractor(source.spec.plan, [])
     sink = FeedSink(
         source.source_id,
-        Extractor(source.spec.plan, legs),
+        extractor,
         context.regions.prices.slots,
         context.regions.dirty.bits,
         context.health.slot,
@@ -54,36 +55,44 @@ async def _feed(context: Context) -> None:
         clock=context.clock,
         log=context.log,
     )
-    context.health.set(FeedCounter.SYMBOLS_EXPECTED, len(legs))
-    shards = plan_shards(
-        [(symbol, symbol_id) for symbol, symbol_id, _, _ in legs],
-        shared.market.topics_per_connection,
-        source.spec.topic,
-        source.spec.limits.topic_bytes_per_connection,
-    )
-    context.ready(f"{len(legs)} symbols on {len(shards)} connections")
-    connections = [asyncio.create_task(Connection(shared, shard).keep()) for shard in shards]
+    fleet = Fleet(shared, extractor)
+    fleet.adopt(context.universe.legs(source.source_id))
+    context.ready(fleet.summary)
     try:
-        await _beat(context, sink, connections)
+        await _beat(context, sink, fleet)
     finally:
         sink.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await fleet.close()
 
 
-async def _beat(context: Context, sink: FeedSink, connections: list[asyncio.Task[None]]) -> None:
+async def _beat(context: Context, sink: FeedSink, fleet: Fleet) -> None:
     wakeup = WakeupClient(context.config.path(context.config.runtime.run_dir) / "wakeup.sock")
     while context.tick():
+        if context.must_reload:
+            _reload(context, sink.source_id, fleet)
         if context.has_new_command:
             # A feed goes on under every pause; ending is what tick says.
             context.obeyed()
         sink.set_wake_fd(wakeup.refresh())
-        for task in connections:
-            if task.done():
-                # Raises what ended it; a connection's loop never ends by itself.
-                task.result()
+        fleet.check()
         await asyncio.sleep(TURN_S)
     # The connections may still deliver; they must not write to a number that is somebody else's.
     sink.set_wake_fd(-1)
     wakeup.close()
+
+
+def _reload(context: Context, source_id: int, fleet: Fleet) -> None:
+    """Go over to the universe that is there now; one that cannot be used changes nothing."""
+    before = context.universe
+    if not context.reload():
+        return
+    try:
+        fleet.adopt(context.universe.legs(source_id))
+    except ValueError as error:
+        trouble = f"universe {context.universe.generation} refused: {error}"
+        # The health slot goes on showing the generation that is in use.
+        context.universe = before
+        context.log.warning("%s", trouble)
+        context.status(f"{trouble}; {fleet.summary}")
+        return
+    context.status(fleet.summary)

@@ -7,7 +7,7 @@ from libc.stdint cimport int16_t, int64_t, uint32_t, uint64_t
 cdef enum:
     SYMBOL_BYTES = 48
     TABLE_SIZE = 4096
-    MAX_LEGS = 1024
+    MAX_LEGS = 1024    # one a slot of the source: symbol ids are below it too
 
 
 cdef enum:
@@ -100,6 +100,13 @@ cdef struct leg_t:
     double qty_factor
 
 
+cdef struct legs_t:
+    int count
+    int16_t table[TABLE_SIZE]   # rows by the hash of their symbol; -1 where a place is free
+    bint is_taken[MAX_LEGS]     # which symbol ids have a row
+    leg_t rows[MAX_LEGS]
+
+
 cdef struct quote_t:
     int symbol_id
     double bid
@@ -114,9 +121,7 @@ cdef struct quote_t:
 cdef class Extractor:
     cdef:
         plan_t plan
-        leg_t* legs
-        int leg_count
-        int16_t table[TABLE_SIZE]
+        legs_t* legs
 
     cdef int _load_node(self, node_t* node, int first_edge, declared) except -1
     cdef int extract(

@@ -40,7 +40,31 @@ class Extractor:
     def decode(self, frame: bytes | memoryview) -> Extracted: ...
     def add_leg(
         self, symbol: str, symbol_id: int, price_multiplier: float, qty_factor: float
-    ) -> None: ...
+    ) -> None:
+        """Add one instrument.
+
+        Args:
+            symbol: as the exchange spells it, at most 48 bytes of UTF-8.
+            symbol_id: 0 to MAX_SYMBOLS - 1, nobody else's.
+            price_multiplier: a price in a frame is divided by it.
+            qty_factor: a quantity in a frame is multiplied by it.
+
+        Raises:
+            ValueError: too long, already known, out of range, or there are 1,024; nothing changed.
+        """
+
+    def set_legs(self, legs: Iterable[tuple[str, int, float, float]]) -> None:
+        """Replace all instruments, between one frame and the next.
+
+        A symbol that is no longer listed is unknown from then on.
+
+        Args:
+            legs: as in the constructor.
+
+        Raises:
+            ValueError: one of them is refused, see `add_leg`; nothing changed.
+        """
+
     def bench_decode(self, frames: list[bytes], rounds: int) -> int: ...
 
 STATUS_NUMBERS: dict[str, int]

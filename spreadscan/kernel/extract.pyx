@@ -14,6 +14,7 @@ from spreadscan.kernel.plan import Field, plan_tree
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
@@ -95,24 +96,74 @@ cdef inline uint32_t symbol_hash(const char* symbol, Py_ssize_t length) noexcept
     return <uint32_t>(mixed >> 40)
 
 
+cdef legs_t* new_legs() except NULL:
+    # Rows and places without an instrument; whoever asked frees them.
+    cdef legs_t* legs = <legs_t*>calloc(1, sizeof(legs_t))
+    if legs == NULL:
+        raise MemoryError
+    memset(legs.table, 0xFF, sizeof(legs.table))
+    return legs
+
+
+cdef int find_leg(const legs_t* legs, const char* symbol, Py_ssize_t length) noexcept nogil:
+    # Row of a symbol, -1 when there is none.
+    cdef uint32_t place = symbol_hash(symbol, length) % TABLE_SIZE
+    cdef const leg_t* leg
+    while legs.table[place] >= 0:
+        leg = &legs.rows[legs.table[place]]
+        if leg.length == length and memcmp(leg.symbol, symbol, length) == 0:
+            return legs.table[place]
+        place = (place + 1) % TABLE_SIZE
+    return -1
+
+
+cdef int put_leg(
+    legs_t* legs, str symbol, int symbol_id, double price_multiplier, double qty_factor
+) except -1:
+    # Judge one instrument and give it a row; one that is refused leaves everything as it was.
+    cdef bytes encoded = symbol.encode()
+    if not 0 < len(encoded) <= SYMBOL_BYTES:
+        raise ValueError(f"symbol {symbol!r}: {len(encoded)} bytes, expected 1 to {SYMBOL_BYTES}")
+    if not (0 < price_multiplier < INFINITY and 0 < qty_factor < INFINITY):
+        raise ValueError(f"{symbol}: multiplier and factor must be positive and finite")
+    if legs.count == MAX_LEGS:
+        raise ValueError(f"{symbol}: more than {MAX_LEGS} instruments")
+    if not 0 <= symbol_id < MAX_LEGS:
+        raise ValueError(f"{symbol}: symbol id {symbol_id}, expected 0 to {MAX_LEGS - 1}")
+    if legs.is_taken[symbol_id]:
+        # Two books would be written into one slot.
+        raise ValueError(f"{symbol}: symbol id {symbol_id} is another's")
+    if find_leg(legs, encoded, len(encoded)) >= 0:
+        raise ValueError(f"{symbol}: listed twice")
+    cdef leg_t* leg = &legs.rows[legs.count]
+    memcpy(leg.symbol, <const char*>encoded, len(encoded))
+    leg.length = len(encoded)
+    leg.symbol_id = symbol_id
+    leg.price_multiplier = price_multiplier
+    leg.qty_factor = qty_factor
+    cdef uint32_t place = symbol_hash(leg.symbol, leg.length) % TABLE_SIZE
+    while legs.table[place] >= 0:
+        place = (place + 1) % TABLE_SIZE
+    legs.table[place] = legs.count
+    legs.is_taken[symbol_id] = True
+    legs.count += 1
+    return 0
+
+
 @cython.final
 cdef class Extractor:
     """A plan compiled for the instruments of one source; see the stub file."""
 
     def __cinit__(self, plan, legs) -> None:
         memset(&self.plan, 0, sizeof(self.plan))
-        memset(self.table, 0xFF, sizeof(self.table))
-        self.legs = <leg_t*>calloc(MAX_LEGS, sizeof(leg_t))
-        if self.legs == NULL:
-            raise MemoryError
+        self.legs = new_legs()
 
     def __dealloc__(self) -> None:
         free(self.legs)
 
     def __init__(self, plan, legs) -> None:
         self._load(plan_tree(plan))
-        for symbol, symbol_id, price_multiplier, qty_factor in legs:
-            self.add_leg(symbol, symbol_id, price_multiplier, qty_factor)
+        self.set_legs(legs)
 
     def _load(self, tree) -> None:
         """Copy a compiled plan into the tables that the walks read."""
@@ -165,47 +216,22 @@ cdef class Extractor:
     def add_leg(
         self, str symbol, int symbol_id, double price_multiplier, double qty_factor
     ) -> None:
-        """Add one instrument.
+        """Add one instrument; see the stub file."""
+        put_leg(self.legs, symbol, symbol_id, price_multiplier, qty_factor)
 
-        Args:
-            symbol: as the exchange spells it, at most 48 bytes of UTF-8.
-            symbol_id: 0 to MAX_SYMBOLS - 1.
-            price_multiplier: a price in a frame is divided by it.
-            qty_factor: a quantity in a frame is multiplied by it.
-
-        Raises:
-            ValueError: too long, already known, out of range, or the table is full.
-        """
-        encoded = symbol.encode()
-        if not 0 < len(encoded) <= SYMBOL_BYTES:
-            raise ValueError(f"symbol {symbol!r}: {len(encoded)} bytes, expected 1 to 48")
-        if not (price_multiplier > 0 and qty_factor > 0):
-            raise ValueError(f"{symbol}: multiplier and factor must be positive")
-        if self.leg_count == MAX_LEGS:
-            raise ValueError(f"{symbol}: more than {MAX_LEGS} instruments")
-        if self.find(encoded, len(encoded)) >= 0:
-            raise ValueError(f"{symbol}: listed twice")
-        cdef leg_t* leg = &self.legs[self.leg_count]
-        memcpy(leg.symbol, <const char*>encoded, len(encoded))
-        leg.length = len(encoded)
-        leg.symbol_id = symbol_id
-        leg.price_multiplier = price_multiplier
-        leg.qty_factor = qty_factor
-        cdef uint32_t place = symbol_hash(leg.symbol, leg.length) % TABLE_SIZE
-        while self.table[place] >= 0:
-            place = (place + 1) % TABLE_SIZE
-        self.table[place] = self.leg_count
-        self.leg_count += 1
+    def set_legs(self, legs) -> None:
+        """Replace all instruments; see the stub file."""
+        cdef legs_t* other = new_legs()
+        try:
+            for symbol, symbol_id, price_multiplier, qty_factor in legs:
+                put_leg(other, symbol, symbol_id, price_multiplier, qty_factor)
+            self.legs, other = other, self.legs
+        finally:
+            # The old rows, or those that were not taken over.
+            free(other)
 
     cdef int find(self, const char* symbol, Py_ssize_t length) noexcept:
-        cdef uint32_t place = symbol_hash(symbol, length) % TABLE_SIZE
-        cdef leg_t* leg
-        while self.table[place] >= 0:
-            leg = &self.legs[self.table[place]]
-            if leg.length == length and memcmp(leg.symbol, symbol, length) == 0:
-                return self.table[place]
-            place = (place + 1) % TABLE_SIZE
-        return -1
+        return find_leg(self.legs, symbol, length)
 
     cdef int extract(
         self, const char* payload, Py_ssize_t size, quote_t* quote, frame_t* frame
@@ -252,7 +278,7 @@ cdef class Extractor:
             leg_number = self.find(frame.symbol, frame.symbol_length)
         if leg_number < 0:
             return STATUS_UNKNOWN_SYMBOL
-        leg = &self.legs[leg_number]
+        leg = &self.legs.rows[leg_number]
         quote.symbol_id = leg.symbol_id
         if frame.bad:
             return STATUS_BAD_NUMBER

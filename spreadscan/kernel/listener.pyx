@@ -254,7 +254,7 @@ cdef class FeedSink:
         cdef int leg_number = self.extractor.find(symbol, len(symbol))
         if leg_number < 0:
             return STATUS_UNKNOWN_SYMBOL
-        cdef leg_t* leg = &self.extractor.legs[leg_number]
+        cdef leg_t* leg = &self.extractor.legs.rows[leg_number]
         cdef price_data_t* slot = &self.slots[leg.symbol_id]
         memset(&frame, 0, sizeof(frame_t))
         frame.symbol, frame.symbol_length = symbol, len(symbol)

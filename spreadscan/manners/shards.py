@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-__all__ = ["Leg", "batches", "plan_shards"]
+__all__ = ["SEPARATOR_BYTES", "Leg", "batches", "plan_shards"]
 
 Leg = tuple[str, int]
 """(exchange symbol, symbol id)"""

@@ -9,7 +9,8 @@ import websockets
 
 from spreadscan.config import load_config
 from spreadscan.exchanges import source_named
-from spreadscan.feed.connection import Connection, Shared
+from spreadscan.feed.fleet import Fleet
+from spreadscan.feed.shared import Shared
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.listener import FeedSink
 from spreadscan.runtime.clock import SystemClock
@@ -30,6 +31,9 @@ class Loopback:
         self.requests = []
         self.connections = []
 
+    def serving(self, port, tls):
+        return websockets.serve(self.serve, "127.0.0.1", port, ssl=tls)
+
     async def serve(self, connection):
         self.connections.append(connection)
         async for message in connection:
@@ -40,24 +44,25 @@ class Loopback:
 
 
 class Feed:
-    """One source's sink and connection, in this process."""
+    """One source's sink and connections, in this process."""
 
-    def __init__(self, config, regions, name, symbols):
+    def __init__(self, config, regions, name, legs):
         self.source = source_named(name)
-        self.symbols = symbols
+        self.legs = legs
         self.config = config
-        self._regions = regions
+        self.port = int(config.sim.ws_base.rpartition(":")[2])
+        self.regions = regions
         health = HealthWriter(regions.health, self.source.source_id, name)
-        legs = [(symbol, number, 1.0, 1.0) for number, symbol in enumerate(symbols)]
         spec = self.source.spec
+        extractor = Extractor(spec.plan, [])
         self.sink = FeedSink(
             self.source.source_id,
-            Extractor(spec.plan, legs),
+            extractor,
             regions.prices.slots,
             regions.dirty.bits,
             health.slot,
         )
-        self._shared = Shared(
+        shared = Shared(
             source=self.source,
             market=config.market(self.source),
             feed=config.feed,
@@ -67,52 +72,56 @@ class Feed:
             clock=SystemClock(),
             log=logging.getLogger(name),
         )
+        self.fleet = Fleet(shared, extractor)
+
+    def adopt(self, legs):
+        """Go over to these legs, and be true, as a step is."""
+        self.fleet.adopt(legs)
+        self.legs = legs
+        return True
 
     def counter(self, counter):
-        return HealthReader(self._regions.health).slot(self.source.source_id).counters[counter]
+        return HealthReader(self.regions.health).slot(self.source.source_id).counters[counter]
+
+    def slot(self, symbol_id):
+        return self.regions.prices.read(slot_of(self.source.source_id, symbol_id))
 
     def stored(self, symbol):
-        slot = slot_of(self.source.source_id, self.symbols.index(symbol))
-        return self._regions.prices.read(slot)
+        return self.slot(self._ids()[symbol])
 
     def live(self):
-        return {
-            symbol for number, symbol in enumerate(self.symbols) if self.sink.is_live(number)
-        }  # fmt: skip
+        return {symbol for symbol, number in self._ids().items() if self.sink.is_live(number)}
+
+    def _ids(self):
+        return {symbol: symbol_id for symbol, symbol_id, _, _ in self.legs}
 
     def run(self, exchange, *steps, tls=None):
-        """Keep a connection to the exchange; await each step's condition or coroutine in turn."""
+        """Keep connections to the exchange; await each step's condition or coroutine in turn."""
 
         async def body():
-            port = int(self.config.sim.ws_base.rpartition(":")[2])
-            async with websockets.serve(exchange.serve, "127.0.0.1", port, ssl=tls):
-                legs = [(symbol, number) for number, symbol in enumerate(self.symbols)]
-                task = asyncio.create_task(Connection(self._shared, legs).keep())
+            async with exchange.serving(self.port, tls):
+                self.fleet.adopt(self.legs)
                 try:
                     async with asyncio.timeout(PATIENCE_S):
                         for step in steps:
                             while not (found := step()):
-                                if task.done():
-                                    task.result()
+                                self.fleet.check()
                                 await asyncio.sleep(0.002)
                             if asyncio.iscoroutine(found):
                                 await found
                 finally:
-                    task.cancel()
-                    await asyncio.wait([task])
+                    await self.fleet.close()
 
         asyncio.run(body())
 
 
 @pytest.fixture
 def make_feed(make_config):
-    def make(name, symbols, ca_file=None, **overrides):
+    def make(name, symbols, ca_file=None, *, keeps_the_pace=False, **overrides):
         exchange, market = name.split("_")
-        keys = {
-            "feed.retry_base_ms": 20,
-            "feed.retry_cap_s": 0.05,
-            f"exchanges.{exchange}.{market}.messages_per_s": 100.0,
-        }
+        keys = {"feed.retry_base_ms": 20, "feed.retry_cap_s": 0.05}
+        if not keeps_the_pace:
+            keys[f"exchanges.{exchange}.{market}.messages_per_s"] = 100.0
         for key, value in overrides.items():
             keys[f"exchanges.{exchange}.{market}.{key}"] = value
         main = make_config(keys)
@@ -124,7 +133,8 @@ def make_feed(make_config):
         assert config.sim.ca_file == (str(ca_file) if ca_file else None)
         create_regions(config.shm)
         regions = attach_regions(config.shm, reads=(), writes=RegionKind, timeout_s=0)
-        return Feed(config, regions, name, list(symbols))
+        legs = [(symbol, number, 1.0, 1.0) for number, symbol in enumerate(symbols)]
+        return Feed(config, regions, name, legs)
 
     return make
 

@@ -228,7 +228,7 @@ def test_requests_keep_to_the_hourly_budget_with_a_margin(make_feed, loopback, m
 
 def test_failure_while_subscribing_ends_the_connection_at_once(make_feed, loopback, monkeypatch):
     feed = make_feed("bybit_futures", COINS)
-    monkeypatch.setattr(Connection, "_request", lambda *_args: 1 / 0)
+    monkeypatch.setattr(Connection, "_text", lambda *_args, **_options: 1 / 0)
 
     with pytest.raises(ExceptionGroup) as caught:
         feed.run(loopback(Bybit()), lambda: False)

@@ -10,7 +10,8 @@ import pytest
 
 from spreadscan.config import load_config
 from spreadscan.exchanges import source_named
-from spreadscan.feed.connection import Connection, Shared
+from spreadscan.feed.fleet import Fleet
+from spreadscan.feed.shared import Shared
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.listener import FeedSink
 from spreadscan.runtime.clock import SystemClock
@@ -93,9 +94,10 @@ def test_server_that_ends_a_connection_as_it_begins_is_tried_again(config, regio
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
+        extractor = Extractor(source.spec.plan, [])
         sink = FeedSink(
             source.source_id,
-            Extractor(source.spec.plan, [("BTCUSDT", 0, 1.0, 1.0)]),
+            extractor,
             regions.prices.slots,
             regions.dirty.bits,
             health.slot,
@@ -116,19 +118,16 @@ def test_server_that_ends_a_connection_as_it_begins_is_tried_again(config, regio
             clock=SystemClock(),
             log=logging.getLogger("test"),
         )
-        keeping = asyncio.create_task(Connection(shared, [("BTCUSDT", 0)]).keep())
-        await asyncio.wait(
-            [keeping, asyncio.create_task(often.wait())],
-            timeout=20,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        is_alive = often.is_set() and not keeping.done()
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        fleet = Fleet(shared, extractor)
+        fleet.adopt([("BTCUSDT", 0, 1.0, 1.0)])
+        async with asyncio.timeout(20):
+            await often.wait()
+        # Raises if the connection's task has ended.
+        fleet.check()
+        await fleet.close()
         server.close()
-        return is_alive
 
-    assert asyncio.run(run())
+    asyncio.run(run())
     counters = HealthReader(regions.health).slot(source.source_id).counters
     assert counters[FeedCounter.CONNECTIONS_OPEN] <= 1
     assert counters[FeedCounter.CONNECT_FAILURES] + counters[FeedCounter.DISCONNECTS] >= 3

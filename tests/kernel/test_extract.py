@@ -1,6 +1,7 @@
 """What the extractor says to frames of every kind; values equal float() of their text."""
 
 import json
+import random
 
 import pytest
 from frame_cases import FLAT, LEGS, NESTED, flat, json_plan, nested
@@ -289,13 +290,73 @@ def test_bytes_behind_a_frame_in_memory_are_never_part_of_it():
         (("NEW", 1, 0.0, 1.0), "must be positive"),
         (("NEW", 1, 1.0, -1.0), "must be positive"),
         (("NEW", 1, float("nan"), 1.0), "must be positive"),
+        (("NEW", 1, 1.0, float("inf")), "and finite"),
+        (("NEW", -1, 1.0, 1.0), "symbol id -1, expected 0 to 1023"),
+        (("NEW", 1024, 1.0, 1.0), "symbol id 1024, expected 0 to 1023"),
+        (("NEW", 7, 1.0, 1.0), "symbol id 7 is another's"),
     ],
 )
-def test_instrument_that_cannot_be_used_is_refused(leg, complaint):
+def test_instrument_that_cannot_be_used_is_refused_and_nothing_changes(leg, complaint):
     extractor = Extractor(FLAT, LEGS)
 
     with pytest.raises(ValueError, match=complaint):
         extractor.add_leg(*leg)
+    with pytest.raises(ValueError, match=complaint):
+        extractor.set_legs([("BTCUSDT", 5, 1.0, 1.0), ("X", 7, 1.0, 1.0), leg])
+
+    found = [extractor.decode(flat(s=symbol)).symbol_id for symbol, *_ in LEGS]
+    assert found == [symbol_id for _, symbol_id, *_ in LEGS]
+    assert extractor.decode(flat(s="X")).status == QuoteStatus.UNKNOWN_SYMBOL
+    assert extractor.decode(flat(s="NEW")).status == QuoteStatus.UNKNOWN_SYMBOL
+
+
+def test_new_instruments_replace_the_old_ones():
+    extractor = Extractor(FLAT, LEGS)
+
+    extractor.set_legs([("A", 7, 1.0, 1.0), ("BTCUSDT", 11, 100.0, 2.0), ("NEW", 3, 1.0, 1.0)])
+
+    moved = extractor.decode(flat())
+    assert (moved.symbol_id, moved.bid, moved.bid_qty) == (11, 100.5 / 100, 4.0)
+    assert extractor.decode(flat(s="A")).symbol_id == 7
+    assert extractor.decode(flat(s="NEW")).symbol_id == 3
+    assert extractor.decode(flat(s="1000PEPEUSDT")).status == QuoteStatus.UNKNOWN_SYMBOL
+
+
+def test_instruments_may_become_none_and_a_thousand_again():
+    full = [(f"{number}COINUSDT", number, 1.0, 1.0) for number in range(1024)]
+    extractor = Extractor(FLAT, full)
+
+    for _ in range(20):
+        extractor.set_legs([])
+        assert extractor.decode(flat(s="0COINUSDT")).status == QuoteStatus.UNKNOWN_SYMBOL
+        extractor.set_legs(full)
+
+    found = [extractor.decode(flat(s=symbol)).symbol_id for symbol, *_ in full]
+    assert found == list(range(1024))
+
+
+@pytest.mark.parametrize("bad", [("NEW", 1, 1.0), ("NEW", "1", 1.0, 1.0), (b"NEW", 1, 1.0, 1.0)])
+def test_instruments_of_another_shape_leave_the_old_ones(bad):
+    extractor = Extractor(FLAT, LEGS)
+
+    with pytest.raises((TypeError, ValueError)):
+        extractor.set_legs([("ETHUSDT", 1, 1.0, 1.0), bad])
+
+    assert extractor.decode(flat()).symbol_id == 7
+    assert extractor.decode(flat(s="ETHUSDT")).status == QuoteStatus.UNKNOWN_SYMBOL
+
+
+def test_any_series_of_replacements_reads_like_a_dictionary():
+    chance = random.Random(11)
+    extractor, names = Extractor(FLAT, LEGS), [f"{number}X{number % 7}" for number in range(400)]
+    for _ in range(100):
+        symbols = chance.sample(names, chance.randrange(len(names)))
+        ids = chance.sample(range(1024), len(symbols))
+        extractor.set_legs([(*leg, 1.0, 1.0) for leg in zip(symbols, ids, strict=True)])
+
+        expected = dict(zip(symbols, ids, strict=True))
+        for name in chance.sample(names, 40):
+            assert extractor.decode(flat(s=name)).symbol_id == expected.get(name, -1)
 
 
 def test_a_full_universe_of_1024_symbols_is_told_apart():

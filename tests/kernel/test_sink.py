@@ -283,3 +283,19 @@ def test_sink_needs_writable_regions_and_a_source_that_exists(shm, regions):
 
 def test_kernel_loop_counts_the_same_quotes_as_single_frames(sink):
     assert sink.bench_consume([flat(), b"pong", flat(b="200")], 4) == 4
+
+
+def test_slot_of_an_instrument_that_is_gone_stays_as_it_was_marked(regions, stored):
+    health = HealthWriter(regions.health, SOURCE, "feed")
+    extractor = Extractor(FLAT, LEGS)
+    sink = FeedSink(SOURCE, extractor, regions.prices.slots, regions.dirty.bits, health.slot)
+    sink.feed(flat())
+
+    extractor.set_legs([("ETHUSDT", 1, 1.0, 1.0)])
+    sink.mark(BTC, SlotFlag.UNSUBSCRIBED)
+    status = sink.feed(flat(u=200))
+
+    assert status == QuoteStatus.UNKNOWN_SYMBOL
+    assert stored()["flags"] == SlotFlag.UNSUBSCRIBED
+    assert sink.feed(flat(s="ETHUSDT")) == QuoteStatus.QUOTE
+    assert sink.live_count == 1

@@ -1,5 +1,7 @@
 """No window of time ever holds more events than the exchange allows."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +46,8 @@ def test_any_window_holds_at_most_the_limit(count, window_s, gaps_s):
         now_s += gap_s
         taken_s += turns(pace, [now_s])
 
-    assert taken_s == sorted(taken_s)
+    # Equal turns may differ by a rounding: they are told as waits.
+    assert all(after - first >= -1e-9 for first, after in itertools.pairwise(taken_s))
     for first, after in zip(taken_s, taken_s[count:], strict=False):
         assert after - first >= window_s * (1 - 1e-9)
 

@@ -1,5 +1,6 @@
 """A refusal drops the guilty symbol and nobody else, in few requests."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,6 +87,21 @@ def test_acknowledgement_without_an_id_closes_no_request():
     book.acknowledged("77")
 
     assert len(book) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "verdict"),
+    [
+        (refused("B"), Verdict(dropped=("B",), again=(("A", "C"),), is_leaving=True)),
+        (refused(), Verdict(again=(("A",), ("B", "C")), is_leaving=True)),
+        (refused("B", is_whole_request=False), Verdict(dropped=("B",), is_leaving=True)),
+    ],
+)
+def test_refusal_of_a_request_to_unsubscribe_says_so(refusal, verdict):
+    book = Requests()
+    book.sent(1, "ABC", is_leaving=True)
+
+    assert book.refused(refusal) == verdict
 
 
 @given(

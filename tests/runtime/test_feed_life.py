@@ -53,6 +53,13 @@ class Exchange:
     def subscribed(self):
         return [topic for request in self.requests for topic in request["params"]]
 
+    def asked(self):
+        """Requests in order, as (method, coins)."""
+        return [
+            (request["method"], [topic.partition("usdt@")[0] for topic in request["params"]])
+            for request in self.requests
+        ]
+
     def send(self, *frames):
         async def body():
             for text in frames:
@@ -303,3 +310,68 @@ def test_feed_wakes_the_engine_also_after_the_engine_was_killed(make_programs, e
     before = counters(programs)[FeedCounter.WAKEUPS]
 
     until(lambda: woken_more_often_than(before + 5), "wake-ups of the second engine")
+
+
+def reload(programs, process, coins, generation=2):
+    write_small_universe(programs.config, coins, generation)
+    process.send_signal(signal.SIGHUP)
+    until(lambda: programs.slot(FEED).universe_generation == generation, "the new universe")
+
+
+def test_new_universe_changes_what_is_subscribed_and_nothing_else(programs, exchange, store):
+    process = start_live(programs, exchange)
+    until(lambda: len(exchange.subscribed()) == 3, "all subscriptions")
+    before = store.read(slot_of(SOURCE, 0))
+
+    # ETH goes, SOL gets its id, XRP comes.
+    reload(programs, process, ["BTC", "SOL", "XRP"])
+    reloaded = flags(store)
+    until(lambda: len(exchange.requests) == 4, "the difference")
+    exchange.send(frame("ETHUSDT", 2), frame("XRPUSDT", 2), frame("SOLUSDT", 2, "77"))
+    until_counted(programs, FeedCounter.SYMBOLS_LIVE, 3)
+
+    assert reloaded == [0, SlotFlag.UNSUBSCRIBED, SlotFlag.UNSUBSCRIBED]
+    assert exchange.asked()[2:] == [("UNSUBSCRIBE", ["eth"]), ("SUBSCRIBE", ["xrp"])]
+    assert store.read(slot_of(SOURCE, 0)) == before
+    assert store.read(slot_of(SOURCE, 1))["bid"] == 77.0
+    assert store.source_epoch(SOURCE) == 1
+    found = counters(programs)
+    assert found[FeedCounter.REFUSED + QuoteStatus.UNKNOWN_SYMBOL] == 1
+    assert found[FeedCounter.CONNECTS] == 1
+    assert programs.slot(FEED).status == "3 symbols on 1 connections"
+
+
+def test_feed_without_symbols_waits_for_a_universe_that_has_some(programs, exchange, store):
+    write_small_universe(programs.config, [])
+    process = programs.start(FEED)
+    until(lambda: programs.slot(FEED).state is ProcessState.RUNNING, "the feed")
+
+    reload(programs, process, ["BTC", "ETH", "SOL"])
+    until(lambda: exchange.connections, "a connection")
+    exchange.quote_all(1)
+    until_counted(programs, FeedCounter.SYMBOLS_LIVE, 3)
+    reload(programs, process, [], generation=3)
+    until_counted(programs, FeedCounter.CONNECTIONS_OPEN, 0)
+
+    assert all(flag & SlotFlag.UNSUBSCRIBED for flag in flags(store))
+    assert counters(programs)[FeedCounter.SYMBOLS_EXPECTED] == 0
+    assert programs.slot(FEED).status == "0 symbols on 0 connections"
+    assert programs.finish(process)[0] == 0
+
+
+def test_universe_that_the_kernel_refuses_leaves_the_feed_as_it_was(programs, exchange, store):
+    process = start_live(programs, exchange)
+    write_small_universe(programs.config, ["BTC", "X" * 45], 2)
+
+    process.send_signal(signal.SIGHUP)
+    until(lambda: "universe 2 refused: " in programs.slot(FEED).status, "the refusal")
+    in_use = programs.slot(FEED).universe_generation
+    exchange.quote_all(2)
+    until(lambda: store.read(slot_of(SOURCE, 2))["update_id"] == 2, "the next quotes")
+    reload(programs, process, ["BTC", "ETH", "SOL"], generation=3)
+    until(lambda: "refused" not in programs.slot(FEED).status, "the trouble's end")
+
+    assert in_use == 1
+    assert len(exchange.connections) == 1
+    assert "UNSUBSCRIBE" not in dict(exchange.asked())
+    assert programs.finish(process)[0] == 0
