@@ -413,18 +413,18 @@ def test_symbol_that_comes_back_before_the_exchange_heard_of_it_is_not_touched(f
 
 
 def test_symbol_that_comes_back_afterwards_is_asked_for_where_it_was_and_in_order(feed, exchange):
-    feed = feed("ABCD", topics_per_connection=3)
+    feed = feed("ABCE", topics_per_connection=3)
     first = []
 
     feed.run(
         exchange,
-        live(feed, "ABCD"),
+        live(feed, "ABCE"),
         lambda: first.append(_holding(exchange, "C")) or exchange.may_answer.clear() or True,
-        lambda: feed.adopt(legs("ABD")),
+        lambda: feed.adopt(legs("ABE")),
         exchange.asked,
-        lambda: feed.adopt(legs("ABCD")),
+        lambda: feed.adopt(legs("ABCE")),
         lambda: exchange.may_answer.set() or True,
-        live(feed, "ABCD"),
+        live(feed, "ABCE"),
     )
 
     assert exchange.asked() == [(first[0], "unsubscribe", "C"), (first[0], "subscribe", "C")]
