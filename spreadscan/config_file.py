@@ -13,6 +13,9 @@ from spreadscan.errors import ConfigError
 
 __all__ = ["read_toml"]
 
+# One step of a dotted key: an index or a name.
+STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+
 FileT = TypeVar("FileT", bound=msgspec.Struct)
 
 
@@ -92,14 +95,19 @@ def _named(tree: dict[str, Any], shape: type[msgspec.Struct], message: str, key:
 def _choices(shape: type[msgspec.Struct], key: str) -> str:
     """List the words that a key accepts."""
     annotation: Any = shape
-    for step in key.split("."):
-        annotation = get_type_hints(annotation)[step]
-    assert get_origin(annotation) is Literal, key
-    return f"one of {list(get_args(annotation))}"
+    for index, name in STEP.findall(key):
+        annotation = get_args(annotation)[0] if index else get_type_hints(annotation)[name]
+    words = [word for kind in (annotation, *get_args(annotation)) for word in _words(kind)]
+    assert words, key
+    return f"one of {words}"
+
+
+def _words(annotation: Any) -> tuple[str, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def _value_at(tree: Any, key: str) -> str:
     value = tree
-    for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", key):
+    for index, name in STEP.findall(key):
         value = value[int(index)] if index else value[name]
     return repr(value)

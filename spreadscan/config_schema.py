@@ -234,8 +234,9 @@ class ListingWord(Branch, frozen=True, kw_only=True):
     source: str
     symbol: Annotated[str, Meta(min_length=1)]
     """In the exchange's spelling."""
-    coin: Annotated[str, Meta(pattern=r"^[^\s-]{1,32}$")] | None = None
-    """The coin it is: another ticker's (an alias) or one of its own (a split)."""
+    coin: Annotated[str, Meta(pattern=r"^(?!.*_[0-9]+$)[^\s-]{1,32}$")] | None = None
+    """The coin it is: another ticker's (an alias) or one of its own (a split). Names that end in
+    ``_2`` and the like are discovery's own."""
     multiplier: Positive | None = None
     """How many coins one listed unit is."""
     verdict: Literal["accept", "reject"] | None = None

@@ -124,6 +124,8 @@ class RawInstrument(msgspec.Struct, frozen=True, kw_only=True):
     tradable_via_api: bool = True
     delisting_ms: int | None = None
     """Announced end of trading, Unix milliseconds; None when nothing is announced."""
+    defect: str = ""
+    """Why the row could not be read; nothing else in it is of any use then."""
 
 
 class RawTicker(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,10 @@ class Universe(msgspec.Struct, frozen=True, kw_only=True):
     next_symbol_id: int = 0
     """One above the highest id given out since the last full restart; 0 stands for "the one after
     the highest in use"."""
+    retired_ids: dict[str, int] = {}
+    """Ids of symbols given up since then, by name: theirs if they return."""
+    is_price_proven: bool = False
+    """Whether prices had a say in it, in this run or before."""
 
     @property
     def num_symbols(self) -> int:
@@ -97,6 +101,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """How many symbols there are."""
     next_symbol_id: int = 0
     """See `Universe`; 0 where another program wrote the set."""
+    retired_ids: dict[str, int] = {}
+    is_price_proven: bool = False
     per_source_counts: dict[str, int]
     per_direction_counts: dict[str, int]
     validation_stats: dict[str, Any]
@@ -130,6 +136,8 @@ def load_universe(directory: Path) -> Universe:
         symbols=decode_symbols(contents[SYMBOLS], str(directory / SYMBOLS)),
         directions=decode_directions(contents[DIRECTIONS], str(directory / DIRECTIONS)),
         next_symbol_id=metadata.next_symbol_id,
+        retired_ids=metadata.retired_ids,
+        is_price_proven=metadata.is_price_proven,
     )
     _check(universe, str(directory / DIRECTIONS))
     return universe
@@ -200,6 +208,8 @@ def write_universe(
         generation=universe.generation,
         num_symbols=len(universe.symbols),
         next_symbol_id=universe.first_free_id,
+        retired_ids=universe.retired_ids,
+        is_price_proven=universe.is_price_proven,
         per_source_counts=per_source_counts(universe),
         per_direction_counts=per_direction_counts(universe),
         validation_stats=dict(validation_stats or {}),

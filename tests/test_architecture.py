@@ -34,6 +34,7 @@ PURE_FILES = (
     "tracker/schema.py",
     "tracker/snapshot.py",
     "discovery/evidence.py",
+    "discovery/findings.py",
     "discovery/identity.py",
     "discovery/intersect.py",
     "discovery/member.py",

@@ -146,7 +146,8 @@ async def _get(
     except TimeoutError:
         raise _Retry("no answer in time") from None
     except aiohttp.ClientError as error:
-        raise _Retry(str(error) or type(error).__name__) from None
+        # Some of them speak in several lines.
+        raise _Retry(" ".join(str(error).split()) or type(error).__name__) from None
 
 
 def _url(address: str, request: RestRequest) -> URL:

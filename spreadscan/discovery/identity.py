@@ -2,45 +2,25 @@
 
 Coins share tickers, and a pair of two coins is a spread that nobody can earn. The listings of a
 name are split into groups within which no two prices differ by more than the bound; a symbol is
-one group. The group that had the name in the last universe keeps it, else the largest gets it; a
-further group that can make a pair of its own becomes ``NAME_2``. What is left alone is quarantined
-and reported with its evidence.
+one group. What had one name in the last universe was one coin then: a listing whose price is
+missing goes where the others of its old name are, and a name never goes to a group that had no
+part in it while any of its listings are left. A further group that can make a pair of its own
+becomes ``NAME_2``. What is left alone is quarantined and reported with its evidence.
 """
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from statistics import median
 
 import msgspec
 
+from spreadscan.discovery.findings import Finding, findings_of
 from spreadscan.discovery.member import Member
 from spreadscan.discovery.screen import QUOTE
 from spreadscan.model import Direction, Market
 
-__all__ = ["Finding", "Resolution", "resolve"]
-
-# Factors that exchanges bundle coins by.
-BUNDLES = tuple(10.0**power for power in range(3, 8))
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A listing that is not the coin its name says, with the evidence."""
-
-    source: str
-    exchange_symbol: str
-    coin: str
-    price: float | None
-    """USDT a coin."""
-    reference_price: float | None
-    """Median of the other sources."""
-    references: int
-    """How many others."""
-    why: str
-    kept_as: str | None
-    """The symbol it makes pairs under all the same; None when it takes no part."""
-    lost_pairs: tuple[str, ...]
-    """Directions in which its name had a counterpart that is another coin."""
+__all__ = ["Resolution", "resolve"]
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +36,11 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resolve(
-    members: Iterable[Member], directions: Sequence[Direction], max_deviation: float
+    members: Iterable[Member],
+    directions: Sequence[Direction],
+    max_deviation: float,
+    *,
+    may_trust_names: bool = True,
 ) -> Resolution:
     """Split the listings into symbols.
 
@@ -64,16 +48,22 @@ def resolve(
         members: all listings of all sources.
         directions: the configured ones.
         max_deviation: largest difference of two prices of one coin, as a share.
+        may_trust_names: whether names decide in a run without a single price. Not after one that
+            had prices: what it quarantined would be back.
     """
     by_coin: defaultdict[str, list[Member]] = defaultdict(list)
     for member in members:
         by_coin[member.coin].append(member)
+    are_names_enough = may_trust_names and all(
+        member.price is None for coin_members in by_coin.values() for member in coin_members
+    )
     resolved: defaultdict[int, dict[str, Member]] = defaultdict(dict)
     findings: list[Finding] = []
     duplicates: list[Member] = []
     unproven: list[Member] = []
     for coin in sorted(by_coin):
-        named = _symbols(coin, by_coin[coin], directions, max_deviation, by_coin.keys())
+        split = _Split(coin, by_coin[coin], directions, max_deviation)
+        named = split.by_name(by_coin.keys(), are_names_enough=are_names_enough)
         for name, group in named.groups.items():
             for member in sorted(group, key=_preference):
                 held = resolved[member.source_id].setdefault(name, member)
@@ -81,7 +71,9 @@ def resolve(
                     duplicates.append(member)
                 elif not named.is_compared and len(group) > 1:
                     unproven.append(member)
-        findings += _findings(coin, named, by_coin[coin], directions)
+        findings += findings_of(
+            coin, by_coin[coin], named.groups, named.outside, named.main, directions
+        )
     return Resolution(
         members=dict(resolved),
         findings=tuple(findings),
@@ -94,9 +86,11 @@ class _Named(msgspec.Struct, frozen=True, kw_only=True):
     """The groups of one coin name."""
 
     groups: dict[str, list[Member]]
-    """By symbol; the first is the one that has the plain name's history."""
+    """By symbol; each can make a pair."""
     outside: dict[tuple[int, str], str]
-    """Listings that take no part, with the reason."""
+    """Listings that take no part, with the reason; "" where their price is the reason."""
+    main: list[Member]
+    """What the coin is taken for: evidence is held against it."""
     is_compared: bool
     """Whether there were prices at all."""
 
@@ -106,43 +100,110 @@ def _preference(member: Member) -> tuple[float, str]:
     return member.leg.price_multiplier, member.exchange_symbol
 
 
-def _symbols(
-    coin: str,
-    members: Sequence[Member],
-    directions: Sequence[Direction],
-    max_deviation: float,
-    taken: Collection[str],
-) -> _Named:
-    priced = [m for m in members if m.price is not None and not m.is_accepted]
-    if not priced:
-        return _Named(groups={f"{coin}-{QUOTE}": list(members)}, outside={}, is_compared=False)
-    groups = _groups(priced, max_deviation)
-    outside = _without_misindexed(groups, max_deviation)
-    pairable = [group for group in groups if _has_pair(group, directions)]
-    named = _with_names(coin, pairable or groups[:1], taken)
-    for group in groups:
-        if not any(group is kept for kept in named.values()):
-            outside |= {member.key: "" for member in group}
-    outside |= _place_unpriced(members, named)
-    return _Named(groups=named, outside=outside, is_compared=True)
+class _Split:
+    """The listings of one coin name, on their way to symbols."""
 
+    def __init__(
+        self,
+        coin: str,
+        members: Sequence[Member],
+        directions: Sequence[Direction],
+        max_deviation: float,
+    ) -> None:
+        self._coin = coin
+        self._plain = f"{coin}-{QUOTE}"
+        self._directions = directions
+        self._members = members
+        self._accepted = [member for member in members if member.is_accepted]
+        self._outside: dict[tuple[int, str], str] = {}
+        priced = [m for m in members if m.price is not None and not m.is_accepted]
+        self._is_compared = bool(priced)
+        self._groups = _groups(priced, max_deviation)
+        self._outside |= _without_misindexed(self._groups, max_deviation)
+        self._groups = [group for group in self._groups if group]
 
-def _place_unpriced(
-    members: Sequence[Member], named: Mapping[str, list[Member]]
-) -> dict[tuple[int, str], str]:
-    """Put what has no price where the operator or the last universe had it; return the rest."""
-    main = next(iter(named.values()))
-    outside = {}
-    for member in members:
-        if member.is_accepted:
-            main.append(member)
-        elif member.price is None:
-            last = named.get(member.last_name or "")
-            if last is not None:
-                last.append(member)
-            else:
-                outside[member.key] = "it has no price to compare"
-    return outside
+    def by_name(self, taken: Collection[str], *, are_names_enough: bool) -> _Named:
+        """Return the groups that can make a pair, each under its symbol's name.
+
+        Args:
+            taken: all coin names.
+            are_names_enough: join what has neither a price nor a history by its name.
+        """
+        unpriced = [m for m in self._members if m.price is None and not m.is_accepted]
+        if are_names_enough:
+            self._groups = [unpriced] if unpriced else []
+        else:
+            self._place_unpriced(unpriced)
+        named = self._named(taken)
+        if self._accepted:
+            named.setdefault(self._plain, []).extend(self._accepted)
+        pairable = {
+            name: group for name, group in named.items() if _has_pair(group, self._directions)
+        }
+        kept = {member.key for group in pairable.values() for member in group}
+        for group in (*named.values(), *self._groups):
+            self._outside |= {m.key: "" for m in group if m.key not in kept | self._outside.keys()}
+        main = pairable.get(self._plain) or next(
+            iter(pairable.values()), max(self._groups, key=len, default=[])
+        )
+        return _Named(
+            groups=pairable, outside=self._outside, main=main, is_compared=self._is_compared
+        )
+
+    def _place_unpriced(self, unpriced: Sequence[Member]) -> None:
+        """Put each where most of its old name are; old ones that are all unpriced stay together."""
+        orphans: defaultdict[str, list[Member]] = defaultdict(list)
+        homes: dict[str, list[Member]] = {}
+        for member in unpriced:
+            name = self._history(member)
+            if name is None:
+                self._outside[member.key] = "it has no price to compare"
+                continue
+            if name not in homes:
+                votes = [sum(self._history(m) == name for m in group) for group in self._groups]
+                best = max(votes, default=0)
+                homes[name] = self._groups[votes.index(best)] if best else orphans[name]
+            homes[name].append(member)
+        self._groups += list(orphans.values())
+
+    def _history(self, member: Member) -> str | None:
+        """Return its last name if that was a name of this coin: the operator may have moved it."""
+        name = member.last_name
+        if name == self._plain or (name is not None and name.startswith(f"{self._coin}_")):
+            return name
+        return None
+
+    def _named(self, taken: Collection[str]) -> dict[str, list[Member]]:
+        """Give each group the name that most of its listings had, else one that nobody had."""
+        votes = [
+            (count, len(group), name, number)
+            for number, group in enumerate(self._groups)
+            for name, count in Counter(map(self._history, group)).items()
+            if name is not None
+        ]
+        named: dict[str, list[Member]] = {}
+        done: set[int] = set()
+        for _, _, name, number in sorted(votes, key=lambda vote: (-vote[0], -vote[1], vote[2:])):
+            if name not in named and number not in done:
+                named[name] = self._groups[number]
+                done.add(number)
+        # The larger first, those that make a pair before those that do not.
+        rest = sorted(
+            (group for number, group in enumerate(self._groups) if number not in done),
+            key=lambda group: (
+                not _has_pair([*group, *self._accepted], self._directions), -len(group),
+            ),
+        )  # fmt: skip
+        used = {name for name in map(self._history, self._members) if name is not None}
+        number = 2
+        for group in rest:
+            name = self._plain
+            while name in used or (name != self._plain and name.removesuffix(f"-{QUOTE}") in taken):
+                name = f"{self._coin}_{number}-{QUOTE}"
+                number += 1
+            used.add(name)
+            named[name] = group
+        return named
 
 
 def _groups(members: Sequence[Member], max_deviation: float) -> list[list[Member]]:
@@ -193,104 +254,3 @@ def _without_misindexed(
 def _has_pair(group: Iterable[Member], directions: Sequence[Direction]) -> bool:
     present = {member.source_id for member in group}
     return any({row.spot_source, row.futures_source} <= present for row in directions)
-
-
-def _with_names(
-    coin: str, groups: Sequence[list[Member]], taken: Collection[str]
-) -> dict[str, list[Member]]:
-    """Give each group the name that most of its listings had, else the next that is free."""
-    plain = f"{coin}-{QUOTE}"
-    votes = [
-        Counter(m.last_name for m in group if m.last_name is not None).most_common()
-        for group in groups
-    ]
-    named: dict[str, list[Member]] = {}
-    left = []
-    for group, counted in sorted(
-        zip(groups, votes, strict=True),
-        key=lambda item: -(item[1][0][1] if item[1] else 0),
-    ):
-        name = next((name for name, _ in counted if name not in named), None)
-        # Listings that the operator moved to another coin bring no name with them.
-        if name is not None and (name == plain or name.startswith(f"{coin}_")):
-            named[name] = group
-        else:
-            left.append(group)
-    number = 2
-    for group in sorted(left, key=len, reverse=True):
-        name = plain
-        while name in named or (name != plain and name.removesuffix(f"-{QUOTE}") in taken):
-            name = f"{coin}_{number}-{QUOTE}"
-            number += 1
-        named[name] = group
-    # The plain name first: accepted and reported listings are held against that coin.
-    return dict(sorted(named.items(), key=lambda item: (item[0] != plain, item[0])))
-
-
-def _findings(
-    coin: str, named: _Named, members: Sequence[Member], directions: Sequence[Direction]
-) -> list[Finding]:
-    main_name, main = next(iter(named.groups.items()))
-    name_of = {member.key: name for name, group in named.groups.items() for member in group}
-    found = []
-    for member in members:
-        name = name_of.get(member.key)
-        if name == main_name:
-            continue
-        lost = _lost_pairs(member, name, members, name_of, directions)
-        others = [
-            _price(other)
-            for other in main
-            if other.price is not None and other.source_id != member.source_id
-        ]
-        if not lost or not others:
-            continue
-        reference = median(others)
-        found.append(
-            Finding(
-                source=member.source,
-                exchange_symbol=member.exchange_symbol,
-                coin=coin,
-                price=member.price,
-                reference_price=reference,
-                references=len(others),
-                why=named.outside.get(member.key) or _difference(member, reference, len(others)),
-                kept_as=name,
-                lost_pairs=lost,
-            )
-        )
-    return found
-
-
-def _lost_pairs(
-    member: Member,
-    name: str | None,
-    members: Sequence[Member],
-    name_of: Mapping[tuple[int, str], str],
-    directions: Sequence[Direction],
-) -> tuple[str, ...]:
-    counterparts = {
-        other.source_id
-        for other in members
-        if name_of.get(other.key) is None or name_of[other.key] != name
-    }
-    return tuple(
-        row.name
-        for row in directions
-        if (row.spot_source == member.source_id and row.futures_source in counterparts)
-        or (row.futures_source == member.source_id and row.spot_source in counterparts)
-    )
-
-
-def _difference(member: Member, reference: float, count: int) -> str:
-    ratio = _price(member) / reference
-    text = (
-        f"it costs {member.price:.6g}, the median of {count} others is {reference:.6g} "
-        f"({ratio - 1:+.1%})"
-    )
-    for factor in BUNDLES:
-        if 0.9 <= ratio / factor <= 1.1:
-            return f"{text}: a unit may be {factor:,.0f} coins"
-        if 0.9 <= ratio * factor <= 1.1:
-            return f"{text}: the others' units may be {factor:,.0f} coins"
-    return text

@@ -1,10 +1,12 @@
 """The last universe of a folder: what a new run starts from, and which ids it may give out."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from spreadscan.discovery.intersect import Ids
 from spreadscan.errors import UniverseError
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.symbols import SymbolRecord, decode_symbols
@@ -33,20 +35,27 @@ class Last(msgspec.Struct, frozen=True, kw_only=True):
     may_reuse_ids: bool = False
     """Whether an id that a symbol gave up is free again."""
     damage: str | None = None
-    """Why it cannot be used; None when it can, or when there is none."""
+    """Why the current set cannot be used; None when it can, or when there is none."""
 
     @property
-    def free_ids(self) -> tuple[int, ...]:
-        """The ids for newcomers, in the order to give them out."""
-        if not self.may_reuse_ids:
-            return tuple(range(self.first_free_id, MAX_SYMBOLS))
+    def ids(self) -> Ids:
+        """The ids for the next universe."""
         symbols = self.universe.symbols if self.universe else ()
-        used = {row.symbol_id for row in symbols}
-        return tuple(symbol_id for symbol_id in range(MAX_SYMBOLS) if symbol_id not in used)
+        held = {row.name: row.symbol_id for row in symbols}
+        if self.may_reuse_ids:
+            used = set(held.values())
+            free = tuple(number for number in range(MAX_SYMBOLS) if number not in used)
+            return Ids(held=held, free=free)
+        return Ids(
+            held=held,
+            retired=self.universe.retired_ids if self.universe else {},
+            free=range(self.first_free_id, MAX_SYMBOLS),
+            next_symbol_id=self.first_free_id,
+        )
 
 
-def read_last(output: Path, *, is_forced: bool, may_reuse_ids: bool = False) -> Last:
-    """Read a folder's last universe; of a damaged one what keeps ids from being given out twice.
+def read_last(output: Path, *, may_reuse_ids: bool = False) -> Last:
+    """Read a folder's last universe; where it is damaged, the newest whole one that was kept.
 
     A process that runs knows the ids of the set it started with, which may be any of those that
     the folder still holds. So sets written after the current one count too: somebody went back
@@ -54,34 +63,40 @@ def read_last(output: Path, *, is_forced: bool, may_reuse_ids: bool = False) -> 
 
     Args:
         output: the folder, which may be absent.
-        is_forced: begin ids at 0 after damage; only right while nothing else runs.
         may_reuse_ids: no process of the pipeline runs, so only the ids of the last universe are
-            in use, and after damage none.
+            in use.
     """
     is_absent = not (output / METADATA).exists() and not (output / SYMBOLS).exists()
     if is_absent and not has_lost_current(output):
         return Last(may_reuse_ids=may_reuse_ids)
-    metadata = _metadata_in(output)
     try:
         universe = load_universe(output)
     except UniverseError as error:
-        places = [output, *kept_sets(output)]
-        return Last(
-            metadata=metadata,
-            generation=_highest_generation(places),
-            first_free_id=0 if is_forced or may_reuse_ids else _next_symbol_id(places),
-            may_reuse_ids=may_reuse_ids,
-            damage=str(error),
-        )
+        return _mended(output, str(error), may_reuse_ids=may_reuse_ids)
     beyond = sets_beyond_current(output)
     return Last(
         universe=universe,
-        metadata=metadata,
+        metadata=_metadata_in(output),
         generation=max(universe.generation, _highest_generation(beyond)),
-        first_free_id=universe.num_symbols
-        if may_reuse_ids
-        else max(universe.first_free_id, _next_symbol_id(beyond)),
+        first_free_id=max(universe.first_free_id, _next_symbol_id(beyond)),
         may_reuse_ids=may_reuse_ids,
+    )
+
+
+def _mended(output: Path, damage: str, *, may_reuse_ids: bool) -> Last:
+    """Go on from the newest set that is whole, above every id and generation of all sets."""
+    places = [output, *kept_sets(output)]
+    whole: tuple[Path, Universe] | None = None
+    for place in places[1:]:
+        with contextlib.suppress(UniverseError):
+            whole = place, load_universe(place)
+    return Last(
+        universe=whole[1] if whole else None,
+        metadata=_metadata_in(whole[0] if whole else output),
+        generation=_highest_generation(places),
+        first_free_id=_next_symbol_id(places),
+        may_reuse_ids=may_reuse_ids,
+        damage=damage,
     )
 
 

@@ -57,7 +57,8 @@ def per_coin(ticker: RawTicker | None, multiplier: float) -> tuple[float | None,
     if ticker is None:
         return None, None
     price, index = ticker.price, ticker.index_price
+    # A price that is nothing after scaling is none.
     return (
-        None if price is None else price / multiplier,
-        None if index is None else index / multiplier,
+        None if price is None else price / multiplier or None,
+        None if index is None else index / multiplier or None,
     )

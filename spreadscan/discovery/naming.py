@@ -146,10 +146,16 @@ def _reading(
     return coin, multiplier, "name" if multiplier != 1 else ""
 
 
-def kept_members(source: Source, tickers: Tickers, names: Names) -> Iterator[Member]:
-    """Yield a source's listings of the last universe, for a run that could not read its own."""
+def kept_members(
+    source: Source, tickers: Tickers, words: Mapping[str, ListingWord], names: Names
+) -> Iterator[Member]:
+    """Yield a source's listings of the last universe, for a run that could not read its own.
+
+    One that the operator has meanwhile rejected, or says to be something else, waits for its row.
+    """
     for (source_id, exchange_symbol), (name, leg) in names.last.items():
-        if source_id != source.source_id:
+        word = words.get(exchange_symbol)
+        if source_id != source.source_id or (word and _contradicts(word, name, leg)):
             continue
         ticker = tickers.get(exchange_symbol)
         price, index_price = per_coin(ticker, leg.price_multiplier)
@@ -165,4 +171,13 @@ def kept_members(source: Source, tickers: Tickers, names: Names) -> Iterator[Mem
             index_price=index_price,
             turnover_usd=ticker.turnover_usd if ticker else None,
             last_name=name,
+            is_accepted=word is not None and word.verdict == "accept",
         )
+
+
+def _contradicts(word: ListingWord, name: str, leg: Instrument) -> bool:
+    return (
+        word.verdict == "reject"
+        or (word.coin is not None and word.coin != coin_of(name))
+        or (word.multiplier is not None and word.multiplier != leg.price_multiplier)
+    )

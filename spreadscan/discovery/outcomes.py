@@ -21,7 +21,7 @@ from spreadscan.model import Instrument, RawInstrument, RawTicker
 __all__ = ["Answer", "SourceOutcome", "last_legs", "members_of", "outcomes_of", "stale_words"]
 
 HOUR_MS = 3_600_000
-NOTHING = Screened(rows=(), listed_count=0, excluded={}, reasons={})
+NOTHING = Screened(rows=(), listed_count=0, excluded={}, reasons={}, defects={})
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +125,7 @@ def members_of(
         if outcome.failure is None:
             found += named_members(source, outcome.screened, tickers, words[source.name], names)
         else:
-            found += kept_members(source, tickers, names)
+            found += kept_members(source, tickers, words[source.name], names)
     return found
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from spreadscan.config import Config, load_config
 from spreadscan.discovery.answers import fetched_answers, recorded_answers
+from spreadscan.discovery.findings import Finding
 from spreadscan.discovery.identity import resolve
 from spreadscan.discovery.intersect import Intersection, intersect
 from spreadscan.discovery.last import Last, read_last
@@ -34,7 +35,7 @@ from spreadscan.discovery.progress import progress_on
 from spreadscan.discovery.publish import Run, report_text, summary_object, validation_stats
 from spreadscan.discovery.replace import OpenRoute, check_replaceable
 from spreadscan.discovery.summary import print_summary
-from spreadscan.discovery.validate import Job, Validation, probe_settings, validate_all
+from spreadscan.discovery.validate import UNREACHED, Job, Validation, probe_settings, validate_all
 from spreadscan.errors import DiscoveryError, SpreadscanError
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.command_line import CommandLine
@@ -68,7 +69,7 @@ def _parser() -> CommandLine:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="accept a result that lost pairs; after damage, begin ids anew (when nothing runs)",
+        help="accept a result that lost pairs",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
@@ -109,9 +110,7 @@ def _discover(config: Config, output: Path, options: Namespace, open_routes: Ope
     """
     now = dt.datetime.now(dt.UTC)
     stamp = now.isoformat(timespec="seconds")
-    last = read_last(
-        output, is_forced=options.force, may_reuse_ids=not _is_anything_running(config)
-    )
+    last = read_last(output, may_reuse_ids=not _is_anything_running(config))
     if last.damage:
         _note(f"the last universe is damaged and will be replaced: {last.damage}")
     if options.offline is None:
@@ -119,10 +118,16 @@ def _discover(config: Config, output: Path, options: Namespace, open_routes: Ope
     else:
         answers = recorded_answers(config, options.offline)
     outcomes = outcomes_of(config, answers, last, stamp, int(now.timestamp() * 1000))
+    if all(outcome.failure for outcome in outcomes.values()):
+        failures = "; ".join(str(outcome.failure) for outcome in outcomes.values())
+        raise DiscoveryError(f"found no listing at all, the last universe stays ({failures})")
+    members = members_of(config, answers, outcomes, last)
+    was_priced = last.universe is not None and last.universe.is_price_proven
     resolution = resolve(
-        members_of(config, answers, outcomes, last),
+        members,
         config.directions,
         config.discovery.max_price_deviation_pct / 100,
+        may_trust_names=not was_priced,
     )
     found = _intersect(config, resolution.members, last)
     _check_not_empty(found, outcomes)
@@ -138,10 +143,15 @@ def _discover(config: Config, output: Path, options: Namespace, open_routes: Ope
             last.universe,
             min_share=config.discovery.min_share_of_last,
             open_routes=open_routes(config),
-            ended=_ended(config, answers, outcomes, last),
+            ended=_ended(config, answers, outcomes, resolution.findings, last),
         )
     run = Run(
-        universe=_universe(found, last.generation + 1, stamp),
+        universe=_universe(
+            found,
+            last.generation + 1,
+            stamp,
+            is_price_proven=was_priced or any(member.price is not None for member in members),
+        ),
         last=last.universe,
         outcomes=outcomes,
         resolution=resolution,
@@ -167,8 +177,7 @@ def _is_anything_running(config: Config) -> bool:
 
 
 def _intersect(config: Config, members: Members, last: Last) -> Intersection:
-    ids = {row.name: row.symbol_id for row in last.universe.symbols} if last.universe else {}
-    return intersect(members, config.directions, ids, last.free_ids, last.first_free_id)
+    return intersect(members, config.directions, last.ids)
 
 
 def _check_not_empty(found: Intersection, outcomes: Mapping[str, SourceOutcome]) -> None:
@@ -190,13 +199,17 @@ async def _validate(config: Config, found: Intersection) -> dict[str, Validation
         return await validate_all(jobs, probe_settings(config, clock), report)
 
 
-def _universe(found: Intersection, generation: int, stamp: str) -> Universe:
+def _universe(
+    found: Intersection, generation: int, stamp: str, *, is_price_proven: bool = False
+) -> Universe:
     return Universe(
         generation=generation,
         timestamp=stamp,
         symbols=found.symbols,
         directions=found.directions,
         next_symbol_id=found.next_symbol_id,
+        retired_ids=found.retired_ids,
+        is_price_proven=is_price_proven,
     )
 
 
@@ -215,32 +228,50 @@ def _proven(
         proven[source.source_id] = {
             name: member
             for name, member in members.get(source.source_id, {}).items()
-            if (
-                member.key in in_last
-                if validation.failure
-                else member.exchange_symbol in validation.received
-            )
+            if _is_proven(member, validation, in_last)
         }
     return proven
+
+
+def _is_proven(
+    member: Member, validation: Validation, in_last: Mapping[tuple[int, str], object]
+) -> bool:
+    """Tell whether a listing quoted; where it could not even be asked, whether it did before."""
+    if member.exchange_symbol in validation.received:
+        return True
+    was_asked = not validation.failure and not validation.invalid.get(
+        member.exchange_symbol, ""
+    ).startswith(UNREACHED)
+    return not was_asked and member.key in in_last
 
 
 def _ended(
     config: Config,
     answers: Mapping[str, Answer],
     outcomes: Mapping[str, SourceOutcome],
+    findings: Sequence[Finding],
     last: Last,
 ) -> dict[int, set[str]]:
-    """Return what the exchanges' own listings have ended since the last universe, by source id."""
+    """Return which of the last universe's listings may go whatever is open, by source id.
+
+    The exchange's own listing has ended them, or their price says that they are another coin: an
+    episode on such a pair is no spread that anybody could earn.
+    """
     ended: dict[int, set[str]] = {}
     for source in config.active_sources():
-        if outcomes[source.name].failure is None:
-            listed = {row.exchange_symbol for row in answers[source.name].rows}
-            reasons = outcomes[source.name].screened.reasons
-            ended[source.source_id] = {
-                symbol
-                for source_id, symbol in last_legs(last)
-                if source_id == source.source_id and (symbol not in listed or symbol in reasons)
-            }
+        other = {row.exchange_symbol for row in findings if row.source == source.name}
+        listed = {row.exchange_symbol for row in answers[source.name].rows}
+        screened = outcomes[source.name].screened
+        closed = screened.reasons.keys() - screened.defects.keys()
+        is_listing_read = outcomes[source.name].failure is None
+        ended[source.source_id] = {
+            symbol
+            for source_id, symbol in last_legs(last)
+            if source_id == source.source_id
+            and (
+                symbol in other or (is_listing_read and (symbol not in listed or symbol in closed))
+            )
+        }
     return ended
 
 

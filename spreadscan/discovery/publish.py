@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from spreadscan.config import ListingWord
-from spreadscan.discovery.identity import Finding, Resolution
+from spreadscan.discovery.findings import Finding
+from spreadscan.discovery.identity import Resolution
 from spreadscan.discovery.outcomes import SourceOutcome
 from spreadscan.discovery.validate import Validation
 from spreadscan.universe import Universe, direction_name, per_direction_counts, per_source_counts
@@ -112,6 +113,10 @@ def report_text(run: Run) -> str:
         lines.extend(
             f"{name}: {count} of {outcome.screened.listed_count} rows left out: {reason}"
             for reason, count in sorted(excluded[name].items())
+        )
+        lines.extend(
+            f"{name}: {symbol} cannot be read: {defect}"
+            for symbol, defect in sorted(outcome.screened.defects.items())
         )
     lines.extend(f"quarantined: {finding_text(finding)}" for finding in run.resolution.findings)
     lines.extend(

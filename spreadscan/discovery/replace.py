@@ -16,6 +16,10 @@ from spreadscan.universe import Universe, direction_name
 __all__ = ["OpenRoute", "check_replaceable"]
 
 
+MIN_DIRECTION_SHARE = 0.5
+"""One direction may lose more than all together: it may be small, or one of its exchanges is."""
+
+
 class OpenRoute(msgspec.Struct, frozen=True):
     """A route with an open episode."""
 
@@ -57,9 +61,11 @@ def check_replaceable(
             f"found {pairs_now} pairs, expected at least {min_share:.0%} of the last {pairs_before}"
         )
     for direction_id, row in before.items():
-        if row.symbols and not now[direction_id].symbols:
+        left = len(now[direction_id].symbols)
+        if left < len(row.symbols) * MIN_DIRECTION_SHARE:
             raise _refusal(
-                f"found no pair of {direction_name(row)}, expected some of its {len(row.symbols)}"
+                f"found {left} pairs of {direction_name(row)}, expected at least "
+                f"{MIN_DIRECTION_SHARE:.0%} of its last {len(row.symbols)}"
             )
     lost = _lost_routes(last, before.values(), now, ended)
     held = [route for route in open_routes if route in lost]

@@ -20,6 +20,7 @@ QUOTE = "USDT"
 SYMBOL_BYTES = 48
 WANTED_KIND = {Market.SPOT: ContractKind.SPOT, Market.FUTURES: ContractKind.LINEAR_PERPETUAL}
 REJECTED = "rejected"
+DEFECTIVE = "defective"
 
 
 class Screened(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,8 @@ class Screened(msgspec.Struct, frozen=True, kw_only=True):
     """Reason to how many rows."""
     reasons: dict[str, str]
     """Exchange symbol to reason, of the excluded rows."""
+    defects: dict[str, str]
+    """Exchange symbol to what is wrong with a row that could not be read."""
 
 
 def screen(
@@ -62,12 +65,18 @@ def screen(
             reasons[row.exchange_symbol] = reason
             counted[reason] += 1
     return Screened(
-        rows=tuple(kept), listed_count=len(rows), excluded=dict(counted), reasons=reasons
+        rows=tuple(kept),
+        listed_count=len(rows),
+        excluded=dict(counted),
+        reasons=reasons,
+        defects={row.exchange_symbol: row.defect for row in rows if row.defect},
     )
 
 
 def _exclusion(row: RawInstrument, market: Market, ends_before_ms: int) -> str | None:
     """Return why a row takes no part, None when it does."""
+    if row.defect:
+        return DEFECTIVE
     reasons: Mapping[str, bool] = {
         f"kind_{row.kind.value}": row.kind is not WANTED_KIND[market],
         "other_quote": row.quote != QUOTE,

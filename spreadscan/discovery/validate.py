@@ -25,6 +25,7 @@ from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.trust import trust_of
 
 __all__ = [
+    "UNREACHED",
     "Job",
     "ProbeSettings",
     "Validation",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 REPORT_INTERVAL_S = 0.2
+UNREACHED = "unreached: "
+"""Begins the reason of a symbol whose connection was at fault: nothing is known of it."""
 
 
 class Validation(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +193,7 @@ def _concluded(probes: Sequence[Probe], counts: Counts) -> Validation:
 
 def _reasons(probe: Probe) -> dict[str, str]:
     """Return why each symbol was not received; where its connection is at fault, that."""
-    return probe.evidence.reasons(f"unreached: {probe.trouble}" if probe.trouble else SILENT)
+    return probe.evidence.reasons(f"{UNREACHED}{probe.trouble}" if probe.trouble else SILENT)
 
 
 def _failure(probes: Sequence[Probe], reasons: dict[str, str]) -> str:

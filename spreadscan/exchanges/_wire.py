@@ -13,11 +13,12 @@ import orjson
 
 from spreadscan.errors import DiscoveryError, FeedError
 from spreadscan.exchanges._adapter import RestRequest, TickerRequest
-from spreadscan.model import RawTicker
+from spreadscan.model import ContractKind, RawInstrument, RawTicker
 
 __all__ = [
     "TickerFields",
     "TickerRows",
+    "instruments",
     "level_of",
     "listed_number",
     "read_control",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 ShapeT = TypeVar("ShapeT")
+RowT = TypeVar("RowT")
 TickerRows = list[dict[str, Any]]
 SHOWN_BYTES = 120
 
@@ -60,6 +62,35 @@ def read_listing(body: bytes, shape: type[ShapeT]) -> ShapeT:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DiscoveryError(f"no listing: {error}; body begins {body[:SHOWN_BYTES]!r}") from None
+
+
+def instruments(
+    rows: list[RowT], convert: Callable[[RowT], RawInstrument], symbol_field: str = "symbol"
+) -> list[RawInstrument]:
+    """Return a listing's rows; one that cannot be read is marked, and does not spoil the others.
+
+    Args:
+        rows: as decoded.
+        convert: one of them to the common form; raises DiscoveryError.
+        symbol_field: the attribute that names it.
+
+    Raises:
+        DiscoveryError: not one row can be read; the message names the first.
+    """
+    found = []
+    for row in rows:
+        try:
+            found.append(convert(row))
+        except DiscoveryError as error:
+            found.append(
+                RawInstrument(
+                    exchange_symbol=getattr(row, symbol_field), base="", quote="", settle="",
+                    kind=ContractKind.SPOT, status="", is_trading=False, defect=str(error),
+                )
+            )  # fmt: skip
+    if found and all(row.defect for row in found):
+        raise DiscoveryError(f"{found[0].exchange_symbol}: {found[0].defect}")
+    return found
 
 
 def listed_number(found: str | float) -> float:

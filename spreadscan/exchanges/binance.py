@@ -52,6 +52,7 @@ from spreadscan.exchanges._adapter import (
 )
 from spreadscan.exchanges._wire import (
     TickerFields,
+    instruments,
     listed_number,
     read_control,
     read_listing,
@@ -161,7 +162,7 @@ def parse_spot(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_spot_instrument(row) for row in read_listing(body, _SpotListing).symbols]
+    return instruments(read_listing(body, _SpotListing).symbols, _spot_instrument)
 
 
 def _spot_instrument(row: _SpotRow) -> RawInstrument:
@@ -187,7 +188,7 @@ def parse_futures(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_futures_instrument(row) for row in read_listing(body, _FuturesListing).symbols]
+    return instruments(read_listing(body, _FuturesListing).symbols, _futures_instrument)
 
 
 def _futures_instrument(row: _FuturesRow) -> RawInstrument:

@@ -56,6 +56,7 @@ from spreadscan.exchanges._adapter import (
 from spreadscan.exchanges._wire import (
     TickerFields,
     TickerRows,
+    instruments,
     level_of,
     listed_number,
     read_control,
@@ -171,7 +172,7 @@ def parse_spot(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_spot_instrument(row) for row in _result(body, _Page).list]
+    return instruments(_result(body, _Page).list, _spot_instrument)
 
 
 def _spot_instrument(row: _Row) -> RawInstrument:
@@ -197,7 +198,7 @@ def parse_futures(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_futures_instrument(row) for row in _result(body, _Page).list]
+    return instruments(_result(body, _Page).list, _futures_instrument)
 
 
 def _futures_instrument(row: _Row) -> RawInstrument:

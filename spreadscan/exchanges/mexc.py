@@ -65,6 +65,7 @@ from spreadscan.exchanges._adapter import (
 from spreadscan.exchanges._wire import (
     TickerFields,
     TickerRows,
+    instruments,
     listed_number,
     read_control,
     read_listing,
@@ -197,7 +198,7 @@ def parse_spot(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_spot_instrument(row) for row in read_listing(body, _SpotListing).symbols]
+    return instruments(read_listing(body, _SpotListing).symbols, _spot_instrument)
 
 
 def _spot_instrument(row: _SpotRow) -> RawInstrument:
@@ -231,7 +232,7 @@ def parse_futures(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing, or an error in the exchange's envelope.
     """
-    return [_futures_instrument(row) for row in _data(body, _FuturesAnswer[list[_FuturesRow]])]
+    return instruments(_data(body, _FuturesAnswer[list[_FuturesRow]]), _futures_instrument)
 
 
 def _futures_instrument(row: _FuturesRow) -> RawInstrument:

@@ -57,6 +57,7 @@ from spreadscan.exchanges._adapter import (
 from spreadscan.exchanges._wire import (
     TickerFields,
     TickerRows,
+    instruments,
     listed_number,
     read_control,
     read_listing,
@@ -158,7 +159,7 @@ def parse_spot(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_spot_instrument(row) for row in _rows(body, _Answer[list[_Row]])]
+    return instruments(_rows(body, _Answer[list[_Row]]), _spot_instrument, "instId")
 
 
 def _spot_instrument(row: _Row) -> RawInstrument:
@@ -183,7 +184,7 @@ def parse_futures(body: bytes) -> list[RawInstrument]:
     Raises:
         DiscoveryError: the body is no such listing.
     """
-    return [_futures_instrument(row) for row in _rows(body, _Answer[list[_Row]])]
+    return instruments(_rows(body, _Answer[list[_Row]]), _futures_instrument, "instId")
 
 
 def _futures_instrument(row: _Row) -> RawInstrument:

@@ -53,10 +53,12 @@ def discover_sim(config_dir, tmp_path, capsys):
             [
                 f"--config={config_dir / 'config.toml'}", "--sim", f"--output={output}", "--json",
                 *flags,
-            ]
+            ],
+            lambda _config: run.open_routes,
         )  # fmt: skip
         printed = capsys.readouterr()
         return code, json.loads(printed.out) if printed.out else None, printed.err
 
     run.output = output
+    run.open_routes = ()
     return run

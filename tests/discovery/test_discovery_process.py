@@ -175,14 +175,14 @@ def test_metadata_names_the_digest_of_every_other_file(discover, listings):
     }
 
 
-def test_ids_are_stable_and_a_freed_one_stays_free(discover, listings, running):
+def test_ids_are_stable_and_a_freed_one_is_kept_for_its_symbol(discover, listings, running):
     discover(listings(["B", "C", "D", "E", "F"]))
     discover(listings(["A", "B", "D", "E", "F"]))
     code, summary, _ = discover(listings(["A", "B", "C", "D", "E", "F"]))
 
     assert (code, summary["generation"]) == (0, 3)
     assert ids_in(discover.output) == {
-        "B-USDT": 0, "D-USDT": 2, "E-USDT": 3, "F-USDT": 4, "A-USDT": 5, "C-USDT": 6,
+        "B-USDT": 0, "C-USDT": 1, "D-USDT": 2, "E-USDT": 3, "F-USDT": 4, "A-USDT": 5,
     }  # fmt: skip
 
 
@@ -262,11 +262,10 @@ def test_word_about_a_listing_that_is_gone_is_reported(make_config, listings, tm
     assert "bybit_futures no longer lists RAYDIUMUSDT" in capsys.readouterr().out
 
 
-def test_lost_pair_with_an_open_episode_is_refused_unless_forced(discover, listings):
+def test_pair_of_two_coins_goes_whatever_is_open(discover, listings):
     coins = ["A", "B", "C", "D", "E", "F"]
     discover(listings(coins))
     discover.open_routes = [OpenRoute("okx_spot_binance_futures", "F-USDT")]
-    # Unpriced among the priced: our doubt, not the exchange's word.
     folder = listings(coins)
     prices = dict.fromkeys(coins, 1.0)
     price_with(folder, {"binance_spot": prices | {"F": 5.0}, "mexc_spot": prices})
@@ -279,11 +278,10 @@ def test_lost_pair_with_an_open_episode_is_refused_unless_forced(discover, listi
         encoding="utf-8",
     )  # fmt: skip
 
-    code, _, errors = discover(folder)
+    code, summary, _ = discover(folder)
 
-    assert code == EXIT_TEMPORARY
-    assert "open episode" in errors
-    assert discover(folder, "--force")[0] == 0
+    assert code == 0
+    assert summary["per_direction_counts"]["okx_spot_binance_futures"] == 5
 
 
 def test_pair_that_the_exchange_has_ended_may_go_with_an_open_episode(discover, listings):
@@ -360,13 +358,29 @@ def test_damaged_set_is_mended_without_giving_an_id_twice(discover, listings, ru
     assert ids_in(discover.output) == {"A-USDT": 2, "B-USDT": 3}
 
 
-def test_forced_run_after_damage_begins_ids_anew(discover, listings):
+def test_row_that_cannot_be_read_does_not_spoil_its_listing(discover, listings):
+    folder = listings(["A", "B"])
+    listing = json.loads((folder / "binance_spot.json").read_bytes())
+    listing["symbols"][0]["filters"][0]["tickSize"] = "abc"
+    (folder / "binance_spot.json").write_text(json.dumps(listing), encoding="utf-8")
+
+    code, summary, _ = discover(folder)
+
+    assert (code, summary["failed_sources"]) == (0, [])
+    assert summary["excluded"]["binance_spot"] == {"defective": 1}
+    assert summary["per_direction_counts"]["binance_spot_okx_futures"] == 1
+    report = (discover.output / "validation_report.txt").read_text()
+    assert "binance_spot: AUSDT cannot be read: found 'abc' in a listing" in report
+
+
+def test_run_that_reads_no_listing_at_all_changes_nothing(discover, listings, tmp_path):
     discover(listings(["A", "B"]))
-    (discover.output / "symbols.txt").unlink()
 
-    discover(listings(["A", "B"]), "--force")
+    code, summary, errors = discover(tmp_path / "nowhere")
 
-    assert ids_in(discover.output) == {"A-USDT": 0, "B-USDT": 1}
+    assert (code, summary) == (EXIT_TEMPORARY, None)
+    assert "found no listing at all, the last universe stays" in errors
+    assert read_metadata(discover.output).generation == 1
 
 
 def test_second_discovery_in_one_folder_is_refused(discover, listings):

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from spreadscan.discovery.replace import OpenRoute
 from spreadscan.errors import EXIT_TEMPORARY
 from spreadscan.universe import load_universe, read_metadata
 
@@ -122,6 +123,20 @@ def test_half_a_list_does_not_replace_a_whole_one(simulate, discover_sim):
     assert code == EXIT_TEMPORARY
     assert "the last universe stays (--force accepts the new one)" in errors
     assert load_universe(discover_sim.output) == before
+
+
+def test_lost_pair_with_an_open_episode_is_refused_unless_forced(simulate, discover_sim):
+    simulate("", *size(12))
+    assert discover_sim("--no-validate")[0] == 0
+    simulate.stop()
+    simulate(fault("mute", "okx_spot", "XRP-USDT"), *size(12))
+    discover_sim.open_routes = [OpenRoute("okx_spot_binance_futures", "XRP-USDT")]
+
+    code, _, errors = discover_sim()
+
+    assert code == EXIT_TEMPORARY
+    assert "found 1 pairs with an open episode missing (XRP-USDT okx_spot_binance_futures" in errors
+    assert discover_sim("--force")[0] == 0
 
 
 @pytest.mark.parametrize("kind", ["html", "error_body", "empty_list"])

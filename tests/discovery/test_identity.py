@@ -170,13 +170,81 @@ def test_new_listing_without_a_price_waits_among_those_that_have_one():
 
 
 def test_known_listing_whose_price_is_missing_once_stays_what_it_was():
+    last = {"last_name": "X-USDT"}
     found = resolved(
-        member("binance_spot", "X", 1.0),
-        member("okx_futures", "X", 1.0),
-        member("mexc_futures", "X", last_name="X-USDT"),
+        member("binance_spot", "X", 1.0, **last),
+        member("okx_futures", "X", 1.0, **last),
+        member("mexc_futures", "X", **last),
     )
 
     assert ("binance_spot_mexc_futures", "X-USDT") in pairs_of(found)
+
+
+def test_unpriced_listing_never_goes_over_to_another_coin_of_its_name():
+    # One coin at 5.00, another at 5.75 that no spot source lists; the prices of the first one's
+    # spot source are missing for one run.
+    last = {"last_name": "ZZZ-USDT"}
+    found = resolved(
+        member("binance_spot", "ZZZ", **last),
+        member("bybit_futures", "ZZZ", 5.0, **last),
+        member("okx_futures", "ZZZ", 5.75),
+        member("mexc_futures", "ZZZ", 5.75),
+    )
+
+    assert set(pairs_of(found)) == {("binance_spot_bybit_futures", "ZZZ-USDT")}
+
+
+def test_name_stays_with_its_coin_when_a_new_one_could_make_the_first_pair():
+    last = {"last_name": "X-USDT"}
+    found = resolved(
+        member("binance_spot", "X", **last),
+        member("bybit_futures", "X", **last),
+        member("okx_spot", "X", 9.0),
+        member("mexc_futures", "X", 9.0),
+    )
+
+    assert set(pairs_of(found)) == {
+        ("binance_spot_bybit_futures", "X-USDT"), ("okx_spot_mexc_futures", "X_2-USDT"),
+    }  # fmt: skip
+
+
+def test_run_without_prices_keeps_apart_what_prices_told_apart():
+    first, second = {"last_name": "X-USDT"}, {"last_name": "X_2-USDT"}
+    members = [
+        member("binance_spot", "X", **first),
+        member("okx_futures", "X", **first),
+        member("bybit_spot", "X", **second),
+        member("mexc_futures", "X", **second),
+        member("mexc_spot", "X"),  # was quarantined
+    ]
+
+    found = resolve(members, DIRECTIONS, BOUND, may_trust_names=False)
+
+    assert set(pairs_of(found)) == {
+        ("binance_spot_okx_futures", "X-USDT"), ("bybit_spot_mexc_futures", "X_2-USDT"),
+    }  # fmt: skip
+
+
+def test_new_coin_without_a_price_waits_in_a_run_that_has_prices():
+    found = resolved(
+        member("binance_spot", "X", 1.0),
+        member("okx_futures", "X", 1.0),
+        member("binance_spot", "NEW"),
+        member("okx_futures", "NEW"),
+    )
+
+    assert names_in(found) == {"X-USDT"}
+
+
+def test_accepted_listing_does_not_join_the_second_coin():
+    second = {"last_name": "X_2-USDT"}
+    found = resolved(
+        member("binance_spot", "X", 1.0, **second),
+        member("okx_futures", "X", 1.0, **second),
+        member("mexc_futures", "X", 7.0, last_name="X-USDT", is_accepted=True),
+    )
+
+    assert set(pairs_of(found)) == {("binance_spot_okx_futures", "X_2-USDT")}
 
 
 def test_operator_accepts_whatever_the_price():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from listing_cases import member
 
-from spreadscan.discovery.intersect import intersect
+from spreadscan.discovery.intersect import Ids, intersect
 from spreadscan.model import Direction
 from spreadscan.shm.layout import MAX_SYMBOLS, NUM_SOURCES
 
@@ -19,9 +19,14 @@ def listed(*names, turnover_usd=None):
     return {name: member("okx_spot", name, turnover_usd=turnover_usd) for name in names}
 
 
-def matched(members, last_ids=None, first_free=0, free_ids=None):
-    free = range(first_free, MAX_SYMBOLS) if free_ids is None else free_ids
-    return intersect(members, DIRECTIONS, last_ids or {}, free, first_free)
+def matched(members, last_ids=None, first_free=0, free_ids=None, retired=None):
+    ids = Ids(
+        held=last_ids or {},
+        retired=retired or {},
+        free=range(first_free, MAX_SYMBOLS) if free_ids is None else free_ids,
+        next_symbol_id=first_free,
+    )
+    return intersect(members, DIRECTIONS, ids)
 
 
 def ids_of(found):
@@ -81,6 +86,21 @@ def test_given_up_ids_go_to_newcomers_in_the_order_offered():
     found = matched(legs, {"B": 7}, 8, free_ids=[2, 0, 9])
 
     assert ids_of(found) == {"A": 2, "B": 7, "C": 0}
+
+
+def test_symbol_that_returns_has_its_own_id_again():
+    first = matched({0: listed("A", "B"), 5: listed("A", "B")})
+    without = matched({0: listed("A"), 5: listed("A")}, ids_of(first), first.next_symbol_id)
+    back = matched(
+        {0: listed("A", "B", "C"), 5: listed("A", "B", "C")},
+        ids_of(without),
+        without.next_symbol_id,
+        retired=without.retired_ids,
+    )
+
+    assert without.retired_ids == {"B": 1}
+    assert ids_of(back) == {"A": 0, "B": 1, "C": 2}
+    assert back.retired_ids == {}
 
 
 def crowd(turnovers):

@@ -140,7 +140,36 @@ def test_failed_source_keeps_its_listings_priced_anew():
     names = Names(spot_bases=frozenset(), proven={}, last=last)
     ticker = RawTicker(exchange_symbol="1000PEPEUSDT", price=9.0)
 
-    (found,) = kept_members(SOURCE, {"1000PEPEUSDT": ticker}, names)
+    (found,) = kept_members(SOURCE, {"1000PEPEUSDT": ticker}, {}, names)
 
     assert reading(found) == ("PEPE", 1000.0, "last")
     assert (found.leg, found.price, found.last_name) == (leg, 0.009, "PEPE-USDT")
+
+
+@pytest.mark.parametrize(
+    ("word", "count"),
+    [
+        ({"verdict": "reject"}, 0),
+        ({"coin": "OTHER"}, 0),
+        ({"multiplier": 10.0}, 0),
+        ({"coin": "PEPE", "multiplier": 1000.0}, 1),
+        ({"verdict": "accept"}, 1),
+    ],
+)
+def test_operators_word_also_counts_for_what_is_kept(word, count):
+    leg = instrument_of(perpetual("1000PEPE"), 1000.0)
+    names = Names(
+        spot_bases=frozenset(),
+        proven={},
+        last={(SOURCE.source_id, "1000PEPEUSDT"): ("PEPE-USDT", leg)},
+    )
+    words = {
+        "1000PEPEUSDT": ListingWord(
+            source=SOURCE.name, symbol="1000PEPEUSDT", reason="known", **word
+        )
+    }
+
+    found = list(kept_members(SOURCE, {}, words, names))
+
+    assert len(found) == count
+    assert all(row.is_accepted == (word.get("verdict") == "accept") for row in found)

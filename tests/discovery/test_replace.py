@@ -39,7 +39,9 @@ def found(**by_source):
         )
         for row in universe.directions
     )
-    return Intersection(symbols=(), directions=directions, next_symbol_id=0, without_id=())
+    return Intersection(
+        symbols=(), directions=directions, next_symbol_id=0, retired_ids={}, without_id=()
+    )
 
 
 def check(new, last=LAST, *, open_routes=(), ended=None):
@@ -65,10 +67,17 @@ def test_direction_without_a_pair_is_refused_by_name():
     new = universe_of({SPOT: listed(5) | many, BINANCE: listed(5) | many})
 
     with pytest.raises(
-        DiscoveryError, match="no pair of okx_spot_bybit_futures, expected some of its 2"
+        DiscoveryError,
+        match="0 pairs of okx_spot_bybit_futures, expected at least 50% of its last 2",
     ):
         check(
-            Intersection(symbols=(), directions=new.directions, next_symbol_id=0, without_id=()),
+            Intersection(
+                symbols=(),
+                directions=new.directions,
+                next_symbol_id=0,
+                retired_ids={},
+                without_id=(),
+            ),
             last,
         )
 
@@ -80,7 +89,9 @@ def test_direction_that_is_no_longer_configured_is_not_missed():
         row for row in new.directions if row.direction_id in {r.direction_id for r in rows}
     )
 
-    check(Intersection(symbols=(), directions=kept, next_symbol_id=0, without_id=()))
+    check(
+        Intersection(symbols=(), directions=kept, next_symbol_id=0, retired_ids={}, without_id=())
+    )
 
 
 WITHOUT_S3 = {

@@ -66,3 +66,10 @@ def test_row_that_could_not_take_part_anyway_is_counted_by_that():
     screened = screen([perpetual(is_trading=False)], FUTURES, {"BTCUSDT": word}, NOW_MS)
 
     assert screened.excluded == {"not_trading": 1}
+
+
+def test_row_that_cannot_be_read_is_counted_and_named():
+    screened = screen([perpetual(), perpetual("X", defect="found 'abc'")], FUTURES, {}, NOW_MS)
+
+    assert screened.excluded == {"defective": 1}
+    assert screened.defects == {"XUSDT": "found 'abc'"}
