@@ -115,7 +115,7 @@ def test_simulated_prefix_stays_within_the_length_of_a_name(make_config):
          "coin, multiplier or verdict"),
         ({"listing.1.symbol": "RAYDIUMUSDT"}, "identity.toml", "listing[1]",
          "bybit_futures RAYDIUMUSDT again", "one word about a listing"),
-        ({"listing.0.verdict": "acept"}, "identity.toml", "listing[0].verdict", "'acept'",
+        ({"listing.0.verdict": "maybe"}, "identity.toml", "listing[0].verdict", "'maybe'",
          "one of ['accept', 'reject']"),
         ({"listing.0.coin": "NEIRO_2"}, "identity.toml", "listing[0].coin", "'NEIRO_2'", "regex"),
         ({"listing.0.reason": None}, "identity.toml", "listing[0].reason", "nothing", "required"),
