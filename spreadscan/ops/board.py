@@ -161,9 +161,10 @@ class Board:
         if engine is None or engine.universe_generation in {0, self._generation}:
             return
         if now_ns >= self._universe_due_ns:
-            self._universe_due_ns = now_ns + UNIVERSE_INTERVAL_NS
             universe = universe_of(self._universe_dir, engine.universe_generation)
-            if universe is not None:
+            if universe is None:
+                self._universe_due_ns = now_ns + UNIVERSE_INTERVAL_NS
+            else:
                 self._take(universe)
 
     def _slot(self, index: int) -> HealthSnapshot | None:
