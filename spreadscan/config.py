@@ -33,6 +33,7 @@ from spreadscan.config_schema import (
     ListingWord,
     MainFile,
     MarketConfig,
+    RecordConfig,
     RuntimeConfig,
     ShmConfig,
     SimConfig,
@@ -51,6 +52,7 @@ __all__ = [
     "FeedConfig",
     "ListingWord",
     "MarketConfig",
+    "RecordConfig",
     "RuntimeConfig",
     "ShmConfig",
     "SimConfig",
@@ -73,6 +75,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineConfig
     tracker: TrackerConfig
     discovery: DiscoveryConfig
+    record: RecordConfig
     sim: SimConfig
     exchanges: dict[str, ExchangeConfig]
     """Enabled exchanges only; addresses are the simulator's when is_sim."""
@@ -138,6 +141,7 @@ def load_config(file: Path, *, is_sim: bool = False) -> Config:
         engine=main.engine,
         tracker=_tracker_for_sim(main.tracker) if is_sim else main.tracker,
         discovery=main.discovery,
+        record=_record_for_sim(main.record) if is_sim else main.record,
         sim=listed.sim,
         exchanges=enabled,
         directions=_directions(directions_file, rows, listed.exchanges, enabled),
@@ -182,6 +186,10 @@ def _runtime_for_sim(runtime: RuntimeConfig) -> RuntimeConfig:
 
 def _tracker_for_sim(tracker: TrackerConfig) -> TrackerConfig:
     return msgspec.structs.replace(tracker, data_dir=str(Path(tracker.data_dir) / "sim"))
+
+
+def _record_for_sim(record: RecordConfig) -> RecordConfig:
+    return msgspec.structs.replace(record, dir=str(Path(record.dir) / "sim"))
 
 
 def _directions(

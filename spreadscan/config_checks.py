@@ -11,7 +11,6 @@ from spreadscan.config_schema import (
     ExchangesFile,
     ListingWord,
     MainFile,
-    MarketConfig,
     MarketFees,
 )
 from spreadscan.errors import ConfigError
@@ -55,6 +54,14 @@ def check_thresholds(file: Path, main: MainFile) -> None:
             str(engine.feed_silence_ms),
             f"at least five of runtime.heartbeat_interval_ms ({beat_ms})",
         )
+    if main.record.max_mib < 2 * main.record.segment_mib:
+        # One that is being written and one that may be deleted.
+        raise ConfigError(
+            str(file),
+            "record.max_mib",
+            str(main.record.max_mib),
+            f"at least two of record.segment_mib ({main.record.segment_mib})",
+        )
 
 
 def check_exchanges(file: Path, listed: ExchangesFile) -> None:
@@ -96,7 +103,9 @@ def _check_limits(file: Path, source: Source, branch: ExchangeConfig) -> None:
         return
     # The whole count may go out at once, so the count is what is compared, not the mean rate; and
     # markets on one host share its limit, which counts by address.
-    shared = [market for market in (branch.spot, branch.futures) if _host(market) == _host(wanted)]
+    shared = [
+        market for market in (branch.spot, branch.futures) if market.ws_host == wanted.ws_host
+    ]
     connects = sum(market.connects_per_window for market in shared)
     if connects > limits.connects_per_window:
         raise ConfigError(
@@ -108,10 +117,6 @@ def _check_limits(file: Path, source: Source, branch: ExchangeConfig) -> None:
             str(file), f"{prefix}.connects_window_s", str(wanted.connects_window_s),
             f"at least {limits.connects_window_s:g}, the exchange's own",
         )  # fmt: skip
-
-
-def _host(market: MarketConfig) -> str:
-    return market.ws_url.split("/")[2]
 
 
 def check_fees(file: Path, fees: dict[str, MarketFees], enabled: dict[str, ExchangeConfig]) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "MainFile",
     "MarketConfig",
     "MarketFees",
+    "RecordConfig",
     "RuntimeConfig",
     "ShmConfig",
     "SimConfig",
@@ -35,6 +36,7 @@ __all__ = [
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 PositiveInt = Annotated[int, Meta(gt=0)]
+NotNegativeInt = Annotated[int, Meta(ge=0)]
 # Below the largest rebate and above the dearest fill of any exchange a fee is a mistake.
 FillBps = Annotated[float, Meta(ge=-10, le=100)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -88,6 +90,24 @@ class FeedConfig(Branch, frozen=True):
     silence_limit_s: Positive
     """A connection on which nothing came for this long, not even a ping, is dropped."""
     max_frame_bytes: PositiveInt
+    max_lag_ms: Annotated[int, Meta(ge=0, le=3_600_000)]
+    """A quote that took this much longer than the quickest ones is not used; 0 = any is."""
+    max_jump_pct: Annotated[float, Meta(ge=0, le=1_000)]
+    """A price this far from the last good one is held until it is borne out; 0 = none is."""
+    symbol_silence_s: Positive
+    """A symbol that is silent for longer is compared with REST."""
+    connection_silence_s: Positive
+    """A busy connection without a quote for this long, whatever else comes, is dropped."""
+    source_silence_s: Positive
+    """No quote on any connection for this long: all are dropped."""
+    exchange_silence_s: Positive
+    """Both markets silent for this long: the exchange counts as down."""
+    first_data_s: Positive
+    """How long a subscribed symbol may take to send its first quote."""
+    first_change_s: Positive
+    """The same where the first quote is the next change."""
+    spot_check_interval_s: Positive
+    """At most one REST request for prices in this time; for the listing, in six times it."""
 
 
 class EngineConfig(Branch, frozen=True):
@@ -139,6 +159,21 @@ class DiscoveryConfig(Branch, frozen=True):
     """How long a subscribed symbol may take to send its first quote."""
 
 
+class RecordConfig(Branch, frozen=True):
+    """Recordings of what the feeds receive."""
+
+    enabled: bool
+    dir: str
+    segment_mib: Annotated[int, Meta(ge=1, le=4096)]
+    """A segment of this compressed size is ended and the next one begun."""
+    segment_s: Positive
+    """The same by age."""
+    max_mib: PositiveInt
+    """Of one source; the oldest segments make room for new ones."""
+    min_free_mib: NotNegativeInt
+    """Recording stops when its disk has less than this left."""
+
+
 class MarketConfig(Branch, frozen=True):
     """Address and operating limits of one source."""
 
@@ -148,8 +183,22 @@ class MarketConfig(Branch, frozen=True):
     topics_per_message: PositiveInt
     messages_per_s: Positive
     """Subscribe messages on one connection, pings included."""
+    address_messages_per_s: PositiveInt
+    """The same on all connections of this source together."""
     connects_per_window: PositiveInt
     connects_window_s: Positive
+    rest_requests_per_s: PositiveInt
+    ws_host: str = ""
+    """Whose connects and messages they are; ``""`` is the host of ws_url. Markets with one host
+    share it. It stays the real one under --sim, so that simulated markets share it too."""
+    rest_host: str = ""
+    """The same for REST and rest_url."""
+
+    def __post_init__(self) -> None:
+        """Fill in the hosts."""
+        for key, url in (("ws_host", self.ws_url), ("rest_host", self.rest_url)):
+            if not getattr(self, key):
+                msgspec.structs.force_setattr(self, key, url.split("/")[2])
 
 
 class ExchangeConfig(Branch, frozen=True):
@@ -191,6 +240,7 @@ class MainFile(Branch, frozen=True):
     engine: EngineConfig
     tracker: TrackerConfig
     discovery: DiscoveryConfig
+    record: RecordConfig
 
 
 class ExchangesFile(Branch, frozen=True):

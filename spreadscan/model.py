@@ -65,6 +65,10 @@ class QuoteStatus(IntEnum):
     """Beyond MAX_PRICE or MAX_QTY of the kernel."""
     OLD_UPDATE = 10
     """The update id is not newer than the one in the store."""
+    LATE = 11
+    """It waited, most likely in a backlog: the book has changed since."""
+    JUMP = 12
+    """Too far from the last good price to be believed at once."""
 
 
 class SlotFlag(IntEnum):
@@ -76,6 +80,10 @@ class SlotFlag(IntEnum):
     UNSUBSCRIBED = 8
     REFUSED = 16
     """The latest frame for it was refused: the book has changed, to what is not known."""
+    LATE = 32
+    """Its latest frame came too late to be the present price."""
+    HELD = 64
+    """Its price jumped; the new one waits for a second quote or for another's word."""
 
 
 class SignalType(IntEnum):

@@ -44,8 +44,15 @@ PURE_FILES = (
     "discovery/publish.py",
     "discovery/replace.py",
     "discovery/screen.py",
+    "feed/backlog.py",
     "feed/backoff.py",
+    "feed/rotation.py",
+    "feed/doubt.py",
+    "feed/rhythm.py",
+    "feed/seen.py",
+    "feed/silence.py",
     "feed/subscriptions.py",
+    "manners/bans.py",
     "manners/pace.py",
     "manners/placement.py",
     "manners/requests.py",
@@ -57,7 +64,7 @@ CATCHES_EVERYTHING = "runtime/process.py"
 
 MAX_LINES = 400
 # The layout is one page on purpose: every byte between processes, to be read in one go.
-LONG_ON_PURPOSE = {"shm/layout.py": 450}
+LONG_ON_PURPOSE = {"shm/layout.py": 480}
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:

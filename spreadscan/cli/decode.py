@@ -22,6 +22,7 @@ from spreadscan.exchanges import Source, sources
 from spreadscan.exchanges._adapter import Control, Ignored
 from spreadscan.kernel.extract import Extracted, Extractor
 from spreadscan.model import QuoteStatus
+from spreadscan.rawlog import is_note
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.universe import METADATA, Universe, load_universe
 
@@ -187,7 +188,11 @@ def _print_all(decoder: FrameDecoder, lines: Iterable[bytes], *, is_live: bool) 
     out: BinaryIO = sys.stdout.buffer
     try:
         for line in lines:
-            out.write(orjson.dumps(decoder.decode(frame_of_line(line))) + b"\n")
+            frame = frame_of_line(line)
+            if is_note(frame):
+                # Of the recorder: not what the exchange sent.
+                continue
+            out.write(orjson.dumps(decoder.decode(frame)) + b"\n")
             if is_live:
                 out.flush()
         out.flush()

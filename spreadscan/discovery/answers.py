@@ -17,7 +17,10 @@ from spreadscan.discovery.fetch import FetchPolicy, fetch_listing, fetch_tickers
 from spreadscan.discovery.outcomes import Answer
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import Source
+from spreadscan.manners.allowances import allowances_of, governor_words
+from spreadscan.manners.gates import RestGate
 from spreadscan.model import RawTicker
+from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.trust import trust_of
 
 __all__ = ["fetched_answers", "recorded_answers"]
@@ -40,6 +43,10 @@ async def fetched_answers(config: Config) -> dict[str, Answer]:
         jitter=random.random,
     )
     active = config.active_sources()
+    words, clock = governor_words(config), SystemClock()
+    gates = {
+        source.name: RestGate(allowances_of(config, source, words).rest, clock) for source in active
+    }
     try:
         tls = trust_of(config).context()
     except OSError as error:
@@ -52,7 +59,12 @@ async def fetched_answers(config: Config) -> dict[str, Answer]:
     ) as session:
         answers = await asyncio.gather(
             *(
-                _fetched(session, source, config.market(source).rest_url, policy)
+                _fetched(
+                    session,
+                    source,
+                    config.market(source).rest_url,
+                    msgspec.structs.replace(policy, gate=gates[source.name]),
+                )
                 for source in active
             )
         )

@@ -1,14 +1,20 @@
 """The way into one source: who may connect when, and what an exchange said at the door."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from spreadscan.config import MarketConfig
 from spreadscan.exchanges import Source
+from spreadscan.manners.allowances import Allowances, own_allowances
+from spreadscan.manners.gates import ConnectGate
+from spreadscan.manners.messages import MessagePace
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.trust import Trust
+from spreadscan.shm.governor import Turn
 
 __all__ = ["CLOSE_TIMEOUT_S", "Door", "ProbeSettings"]
 
@@ -29,6 +35,8 @@ class ProbeSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_frame_bytes: int
     trust: Trust
     clock: Clock
+    allowances: Callable[[Source], Allowances] | None = None
+    """What a source may do, shared with the feeds; None: its own market's, known to nobody else."""
 
 
 class Door:
@@ -50,8 +58,12 @@ class Door:
         """How many have."""
         self.refusal: str | None = None
         """What the exchange said when it last turned one away."""
-        self._turns = asyncio.Semaphore(market.connects_per_window)
-        self._shut_until_s = 0.0
+        self._allowances = (
+            settings.allowances(source)
+            if settings.allowances
+            else own_allowances(source, market, settings.connect_timeout_s)
+        )
+        self._gate = ConnectGate(self._allowances.connects, settings.clock)
         self._request_number = 0
 
     def now_s(self) -> float:
@@ -63,34 +75,37 @@ class Door:
         self._request_number += 1
         return self._request_number
 
-    def shut_for(self, seconds: float, refusal: str) -> None:
-        """Keep every connection from being opened for a while."""
-        self.refusal = refusal
-        self._shut_until_s = max(self._shut_until_s, self.now_s() + seconds)
+    def new_pace(self) -> MessagePace:
+        """Return the pace of a new connection's messages."""
+        return MessagePace(
+            self.market, self.source.spec.limits, self._allowances.messages, self.settings.clock
+        )
 
-    async def turn(self) -> bool:
-        """Wait until one more connection may be opened; return False when that takes too long.
+    def turned_away(self, refusal: InvalidStatus) -> bool:
+        """Note what the exchange said, and keep everybody away for as long as it wants.
 
-        Too long is more than a window.
+        Returns whether it forbids to come again for a while.
         """
-        while True:
-            shut_s = self._shut_until_s - self.now_s()
-            if shut_s > self.settings.window_s:
-                return False
-            if shut_s > 0:
-                await asyncio.sleep(shut_s)
-                continue
-            await self._turns.acquire()
-            # Another one may have been turned away meanwhile.
-            if self.now_s() >= self._shut_until_s:
-                return True
-            self._turns.release()
+        header = refusal.response.headers.get("Retry-After", "")
+        self.refusal = f"refused with status {refusal.response.status_code}"
+        if header.isascii() and header.isdigit():
+            self.refusal += f", Retry-After {header} s"
+        return self._gate.refused(refusal.response.status_code, header) is not None
 
-    async def enter(self) -> ClientConnection:
-        """Open a connection, and give its turn back when the limit's window has passed.
+    async def turn(self) -> Turn | None:
+        """Wait until one more connection may be opened; None when that takes too long.
 
-        The window is counted from the handshake's end, because nobody but the exchange knows when
-        it counted: one that was long on its way and the next would else be too near each other.
+        Too long is a ban of more than a window. A turn is handed to ``enter`` at once.
+        """
+        return await self._gate.turn(self.settings.window_s)
+
+    @property
+    def banned_words(self) -> str:
+        """Say why there is no turn."""
+        return self.refusal or f"another process was turned away, for {self._gate.banned_s:.0f} s"
+
+    async def enter(self, turn: Turn) -> ClientConnection:
+        """Open a connection, and give the turn back.
 
         Raises:
             InvalidStatus: the exchange answered the handshake, and refused it.
@@ -99,12 +114,12 @@ class Door:
             ValueError: it sends us on to what is no address.
             WebSocketException: the answer is none of a WebSocket.
         """
-        window_s = self.market.connects_window_s
         try:
             async with asyncio.timeout(self.settings.connect_timeout_s):
                 socket = await self._connect(self.market.ws_url)
         finally:
-            asyncio.get_running_loop().call_later(window_s, self._turns.release)
+            self._gate.give_back(turn)
+        self._gate.admitted()
         self.connections += 1
         self.admitted.set()
         return socket

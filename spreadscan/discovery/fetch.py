@@ -16,6 +16,8 @@ from yarl import URL
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import Source
 from spreadscan.exchanges._adapter import RestRequest
+from spreadscan.manners.bans import ban_s
+from spreadscan.manners.gates import RestGate
 
 __all__ = ["FetchPolicy", "fetch_listing", "fetch_tickers", "read_recorded"]
 
@@ -23,7 +25,7 @@ RETRY_BASE_S = 0.5
 RETRY_CAP_S = 30.0
 MAX_PAGES = 50
 CHUNK_BYTES = 65_536
-TOO_MANY_REQUESTS, BANNED = 429, 418
+TOO_MANY_REQUESTS, BANNED, TURNED_AWAY = 429, 418, 403
 
 
 class FetchPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,8 @@ class FetchPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds."""
     jitter: Callable[[], float]
     """A number from 0 to 1, new at each call."""
+    gate: RestGate | None = None
+    """The way to the host, shared with all who ask it; None: nobody else does."""
 
 
 class _Retry(Exception):  # noqa: N818 - it is no error yet, only a reason to try again
@@ -100,7 +104,7 @@ async def _page(
     """Get one page, with retries after a growing, jittered pause."""
     for attempt in range(1, policy.attempts + 1):
         try:
-            return await _get(session, url, request, policy.max_body_bytes)
+            return await _get(session, url, request, policy)
         except _Retry as retry:
             pause_s = _pause_s(attempt, retry, policy)
             if attempt == policy.attempts or pause_s > RETRY_CAP_S:
@@ -122,26 +126,32 @@ def _pause_s(attempt: int, retry: _Retry, policy: FetchPolicy) -> float:
 
 
 async def _get(
-    session: aiohttp.ClientSession, url: str, request: RestRequest, max_body_bytes: int
+    session: aiohttp.ClientSession, url: str, request: RestRequest, policy: FetchPolicy
 ) -> bytes:
-    """Do one request.
+    """Do one request, when it is its turn.
 
     Raises:
         _Retry: the server is busy, broken or out of reach.
         DiscoveryError: the answer will not get better.
     """
+    if policy.gate is not None and not await policy.gate.turn(RETRY_CAP_S):
+        raise DiscoveryError(f"not asked: the host said no, for {policy.gate.banned_s:.0f} s more")
     try:
         async with session.get(_url(url, request), allow_redirects=False) as response:
             if response.status in {TOO_MANY_REQUESTS, BANNED} or response.status >= 500:
-                after_s = _retry_after_s(response.headers.get("Retry-After", ""))
-                raise _Retry(f"status {response.status}", after_s)
+                raise _Retry(f"status {response.status}", _refused(response, policy))
+            if response.status == TURNED_AWAY:
+                _refused(response, policy)
             if response.status != 200:
                 raise DiscoveryError(f"found status {response.status}, expected 200")
             body = bytearray()
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 body += chunk
-                if len(body) > max_body_bytes:
-                    raise DiscoveryError(f"found more than the {max_body_bytes} bytes allowed")
+                if len(body) > policy.max_body_bytes:
+                    allowed = f"the {policy.max_body_bytes} bytes allowed"
+                    raise DiscoveryError(f"found more than {allowed}")
+            if policy.gate is not None:
+                policy.gate.admitted()
             return bytes(body)
     except TimeoutError:
         raise _Retry("no answer in time") from None
@@ -157,9 +167,12 @@ def _url(address: str, request: RestRequest) -> URL:
     return URL(f"{address}?{query}" if query else address, encoded=True)
 
 
-def _retry_after_s(header: str) -> float | None:
-    # The other form of this header, a date, is not sent by any exchange we know of.
-    return float(header) if header.isascii() and header.isdigit() else None
+def _refused(response: aiohttp.ClientResponse, policy: FetchPolicy) -> float | None:
+    """Return for how long to stay away, and tell everybody else who asks this host."""
+    header = response.headers.get("Retry-After", "")
+    if policy.gate is not None:
+        return policy.gate.refused(response.status, header)
+    return ban_s(response.status, header)
 
 
 def read_recorded(directory: Path, name: str, max_body_bytes: int) -> list[bytes]:

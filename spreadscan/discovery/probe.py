@@ -17,15 +17,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from spreadscan.discovery.door import CLOSE_TIMEOUT_S, Door
 from spreadscan.discovery.evidence import Evidence, Leg
 from spreadscan.exchanges._adapter import Ack, Refused
-from spreadscan.manners.pace import Pace
 from spreadscan.manners.requests import Requests
 from spreadscan.manners.shards import batches
+from spreadscan.shm.governor import Turn
 
 __all__ = ["Probe"]
 
-HOUR_S = 3600.0
-HOURLY_SHARE = 0.9
-"""How much of an exchange's hourly budget is used: its hour and ours do not begin together."""
 LONGEST_WINDOWS = 3
 """However often a connection is lost or a request refused, a probe lasts no more windows."""
 FRAMES_A_TURN = 100
@@ -49,8 +46,7 @@ class Probe:
         self._door = door
         self._settings = door.settings
         market = door.market
-        # Evenly, not in bursts: two bursts that the network pushes together are twice the rate.
-        self._messages = Pace(1, 1 / market.messages_per_s)
+        self._pace = door.new_pace()
         symbols = [symbol for symbol, *_ in legs]
         self._groups = [
             tuple(row) for row in batches(symbols, market.topics_per_message, self._fits)
@@ -71,21 +67,24 @@ class Probe:
         with contextlib.suppress(TimeoutError):
             async with self._window:
                 while self.evidence.waiting:
-                    if not await self._door.turn():
-                        self.trouble = self._door.refusal
+                    turn = await self._door.turn()
+                    if turn is None:
+                        self.trouble = self._door.banned_words
                         return
                     if self._last_s == math.inf:
                         self._begin()
-                    await self._try()
+                    await self._try(turn)
 
-    async def _try(self) -> None:
+    async def _try(self, turn: Turn) -> None:
         """Live through one connection, and pause where another is needed."""
         known = len(self.evidence.waiting)
         try:
-            socket = await self._door.enter()
+            socket = await self._door.enter(turn)
         except InvalidStatus as refusal:
-            self._turned_away(refusal)
-            return
+            is_ban = self._door.turned_away(refusal)
+            self.trouble = self._door.refusal
+            if is_ban:
+                return
         except (OSError, EOFError, ValueError, WebSocketException) as error:
             self.trouble = f"cannot connect: {str(error) or type(error).__name__}"
         else:
@@ -95,17 +94,6 @@ class Probe:
                 self._failures = 0
         if self.evidence.waiting:
             await asyncio.sleep(self._pause_s())
-
-    def _turned_away(self, refusal: InvalidStatus) -> None:
-        """Shut the door for as long as the exchange says, or as we think fit."""
-        header = refusal.response.headers.get("Retry-After", "")
-        self.trouble = f"refused with status {refusal.response.status_code}"
-        # The other form of this header, a date, is not sent by any exchange we know of.
-        if header.isascii() and header.isdigit():
-            self.trouble += f", Retry-After {header} s"
-            self._door.shut_for(float(header), self.trouble)
-        else:
-            self._door.shut_for(self._pause_s(), self.trouble)
 
     def _pause_s(self) -> float:
         """Count a failure and return how long to wait, doubling to the cap."""
@@ -117,10 +105,7 @@ class Probe:
 
     def _begin(self) -> None:
         """Set the longest that it may take: windows, and the time that the messages take."""
-        messages, window_s = len(self._groups), self._settings.window_s
-        pace_s = messages / self._door.market.messages_per_s
-        if hourly := self._hourly_count():
-            pace_s += messages // hourly * HOUR_S
+        window_s, pace_s = self._settings.window_s, self._pace.duration_s(len(self._groups))
         self._last_s = _loop_s() + LONGEST_WINDOWS * window_s + pace_s
         self._end_at(_loop_s() + window_s)
 
@@ -149,6 +134,7 @@ class Probe:
         """Ask and listen until nobody is missing or the connection has ended."""
         try:
             self.evidence.begin_connection()
+            self._pace = self._door.new_pace()
             self._requests = Requests()
             self._to_ask = asyncio.Queue()
             self._new_count = 0
@@ -208,16 +194,13 @@ class Probe:
         self._groups += [symbols, rest] if rest else [symbols]
 
     async def _subscribe(self, socket: ClientConnection) -> None:
-        hourly = self._hourly_count()
-        pace = Pace(hourly, HOUR_S) if hourly else None
         with contextlib.suppress(ConnectionClosed):  # the listener sees it too
             while True:
                 symbols, is_new = await self._to_ask.get()
-                if pace:
-                    await asyncio.sleep(pace.take(self._door.now_s()))
+                await self._pace.request_turn()
                 number = self._door.next_request()
                 self._requests.sent(number, symbols)
-                await self._send(socket, self._request(symbols, number))
+                await socket.send(self._request(symbols, number))
                 self._sent(symbols, is_new=is_new)
 
     async def _beat(self, socket: ClientConnection) -> None:
@@ -225,11 +208,8 @@ class Probe:
         with contextlib.suppress(ConnectionClosed):
             while heartbeat is not None:
                 await asyncio.sleep(heartbeat.interval_s)
-                await self._send(socket, heartbeat.payload)
-
-    async def _send(self, socket: ClientConnection, frame: str) -> None:
-        await asyncio.sleep(self._messages.take(self._door.now_s()))
-        await socket.send(frame)
+                await self._pace.turn()
+                await socket.send(heartbeat.payload)
 
     def _request(self, symbols: Sequence[str], number: int) -> str:
         source = self._door.source
@@ -239,10 +219,6 @@ class Probe:
         limit_bytes = self._door.source.spec.limits.message_bytes
         # Any request number has at most the digits of this one.
         return not limit_bytes or len(self._request(symbols, 10**9).encode()) <= limit_bytes
-
-    def _hourly_count(self) -> int | None:
-        limit = self._door.source.spec.limits.requests_per_hour
-        return max(1, int(limit * HOURLY_SHARE)) if limit else None
 
 
 def _loop_s() -> float:

@@ -20,6 +20,7 @@ from spreadscan.discovery.evidence import SILENT, Leg, shown
 from spreadscan.discovery.probe import Probe
 from spreadscan.discovery.progress import Counts, Progress
 from spreadscan.exchanges import Source
+from spreadscan.manners.allowances import allowances_of, governor_words
 from spreadscan.manners.shards import plan_shards
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.trust import trust_of
@@ -67,7 +68,8 @@ class Job(NamedTuple):
 
 
 def probe_settings(config: Config, clock: Clock) -> ProbeSettings:
-    """Return what a configuration says about validation."""
+    """Return what a configuration says about validation; allowances are shared with the feeds."""
+    words = governor_words(config)
     return ProbeSettings(
         window_s=config.discovery.validate_window_s,
         connect_timeout_s=config.feed.connect_timeout_s,
@@ -76,6 +78,7 @@ def probe_settings(config: Config, clock: Clock) -> ProbeSettings:
         max_frame_bytes=config.feed.max_frame_bytes,
         trust=trust_of(config),
         clock=clock,
+        allowances=lambda source: allowances_of(config, source, words),
     )
 
 

@@ -197,6 +197,10 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
     topic: Callable[[str], str]
     """Exchange symbol to the topic string that subscribes its quotes."""
     heartbeat: Heartbeat | None = None
+    repeats_every_s: float | None = None
+    """An unchanged quote is sent again after this long; None: nothing is promised."""
+    has_snapshot: bool = True
+    """A subscription is answered with the present quote, not only with the next change."""
     restart_update_id: int | None = None
     """The id with which a series of update ids begins anew: a quote that has it is never old."""
     is_restart_told_by_time: bool = False

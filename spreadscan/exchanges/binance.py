@@ -295,6 +295,7 @@ ADAPTER = Adapter(
                 lifetime_s=DAY_S,
             ),
             topic=_topic,
+            has_snapshot=False,
         ),
         Market.FUTURES: MarketSpec(
             instruments=RestRequest(path="/fapi/v1/exchangeInfo"),
@@ -307,6 +308,7 @@ ADAPTER = Adapter(
             plan=FUTURES_PLAN,
             limits=Limits(topics_per_connection=1024, messages_per_s=10.0, lifetime_s=DAY_S),
             topic=_topic,
+            has_snapshot=False,
         ),
     },
     subscribe=_subscribe,

@@ -361,6 +361,7 @@ def _market(category: str, market: Market) -> MarketSpec:
         ),
         topic=_topic,
         heartbeat=HEARTBEAT,
+        repeats_every_s=3.0,
         restart_update_id=1,
     )
 

@@ -9,7 +9,8 @@ Spot quirks:
 * Control frames are JSON text, data are binary: one protobuf ``PushDataV3ApiWrapper`` a frame,
   with channel (1), symbol (3), send time (6) and, in field 315, the book ticker: bid, its quantity,
   ask, its quantity (1 to 4) and version (5), all strings. A quiet symbol is pushed without a body.
-* A push is the whole best bid and ask, sent again also when nothing changed.
+* A push is the whole best bid and ask, sent again also when nothing changed; how often, and whether
+  always, is not said, so no repetition is declared.
 * Every answer carries code 0. A refusal is told by its text alone, names what it refuses and ends
   in a full-width colon and a reason (*seen*); an accepted request is answered by its own topics.
 * ``quotePrecision`` and ``baseAssetPrecision`` count digits, while ``baseSizePrecision`` and
@@ -22,8 +23,9 @@ Spot quirks:
 Futures quirks:
 
 * There is no channel for best bid and ask: ``sub.depth.full`` with five levels sends the whole top
-  of the book about every 300 ms. Rows are ``[price, contracts, orders]``, all numbers; ``cts`` is
-  the engine's time. A contract is ``contractSize`` coins.
+  of the book about every 300 ms, quiet contracts less often (*seen*), so no repetition is declared.
+  Rows are ``[price, contracts, orders]``, all numbers; ``cts`` is the engine's time. A contract is
+  ``contractSize`` coins.
 * One symbol a subscribe frame, no request ids; the acknowledgement names no symbol, a refusal does
   in its text (*seen*). An unknown method is met with silence.
 * ``baseCoin`` is a name of their own where tickers collide; ``baseCoinName`` is the coin

@@ -310,6 +310,7 @@ def _market(kind: str, market: Market) -> MarketSpec:
         limits=LIMITS,
         topic=_topic,
         heartbeat=HEARTBEAT,
+        repeats_every_s=60.0,
         is_restart_told_by_time=True,
     )
 

@@ -1,7 +1,9 @@
 """The connections of one source, and how they go over to other symbols without a restart."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from spreadscan.feed.connection import Connection
 from spreadscan.feed.shared import Shared
@@ -10,10 +12,24 @@ from spreadscan.manners.placement import Move, Placement
 from spreadscan.model import SlotFlag
 from spreadscan.shm.layout import FeedCounter
 
-__all__ = ["Fleet"]
+__all__ = ["Fleet", "PlanRow"]
 
 Legs = Sequence[tuple[str, int, float, float]]
 """As `Universe.legs` returns them: (exchange symbol, symbol id, price multiplier, factor)."""
+
+
+class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection, as it is shown to an operator."""
+
+    number: int
+    symbols: tuple[str, ...]
+    """In the exchange's spelling."""
+    state: str
+    """See `Connection.state`."""
+    opened_ns: int
+    """Monotonic; 0 while there is none."""
+    messages: int
+    """Quotes that came on the present one."""
 
 
 class Fleet:
@@ -44,7 +60,31 @@ class Fleet:
         """Return how many symbols are on how many connections."""
         return f"{len(self._legs)} symbols on {len(self._connections)} connections"
 
-    def adopt(self, legs: Legs) -> None:
+    def connections(self) -> list[Connection]:
+        """Return the connections, in order of their numbers."""
+        return [self._connections[number] for number in sorted(self._connections)]
+
+    def plan(self) -> list[PlanRow]:
+        """Return who is on which connection, and how it is."""
+        return [
+            PlanRow(
+                number=number,
+                symbols=connection.symbols,
+                state=connection.state,
+                opened_ns=connection.opened_ns,
+                messages=connection.listener.quotes if connection.listener else 0,
+            )
+            for number, connection in sorted(self._connections.items())
+        ]
+
+    def resubscribe(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe these exchange symbols and subscribe them anew, each where it is."""
+        for connection in self._connections.values():
+            carried = set(connection.symbols)
+            if mine := [symbol for symbol in symbols if symbol in carried]:
+                connection.resubscribe(mine)
+
+    def adopt(self, legs: Legs, rates: Mapping[str, float] | None = None) -> None:
         """Go over to these instruments; only what differs is unsubscribed and subscribed.
 
         What is no longer quoted as before (removed, or under another id, multiplier or contract
@@ -52,18 +92,24 @@ class Fleet:
         subscription: its next frame goes to its new slot. What the exchange still sends of a
         removed symbol, until it has heard of it, counts as an unknown symbol.
 
+        Args:
+            legs: all of the source.
+            rates: expected messages a second by exchange symbol, where they are known; new
+                connections are balanced by them.
+
         Raises:
             ValueError: an instrument that the kernel refuses; everything is as it was.
         """
         self._extractor.set_legs(legs)
         shared = self._shared
+        shared.extractor.set_legs(legs)
         before, self._legs = self._legs, {leg[0]: leg[1:] for leg in legs}
         for symbol, leg in before.items():
             if self._legs.get(symbol) != leg:
                 shared.sink.mark(leg[0], SlotFlag.UNSUBSCRIBED)
         shared.ids = {symbol: symbol_id for symbol, symbol_id, _, _ in legs}
         shared.health.set(FeedCounter.SYMBOLS_EXPECTED, len(shared.ids))
-        for move in self._placement.adopt(list(shared.ids.items())):
+        for move in self._placement.adopt(list(shared.ids.items()), rates):
             self._carry_out(move)
 
     def check(self) -> None:
@@ -83,7 +129,7 @@ class Fleet:
     def _carry_out(self, move: Move) -> None:
         connection = self._connections.get(move.shard)
         if connection is None:
-            connection = self._connections[move.shard] = Connection(self._shared)
+            connection = self._connections[move.shard] = Connection(self._shared, move.shard)
             self._tasks[move.shard] = asyncio.create_task(connection.keep())
         connection.change(move.removed, move.added)
         if move.is_end:

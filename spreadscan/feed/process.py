@@ -1,9 +1,10 @@
 """``feed-<exchange>-<market>``: one source's quotes into the price store.
 
-One event loop, one task a connection, and one that beats. A task that ends for any reason ends the
-process: systemd or the supervisor starts it again with nothing left over. A new universe needs no
-restart: only what differs is subscribed and unsubscribed. A source without symbols has no
-connection, and its feed waits for a universe that has some.
+One event loop, one task a connection, and one that beats, watches over silence and goes over to new
+universes. A task that ends for any reason ends the process: systemd or the supervisor starts it
+again with nothing left over. A new universe needs no restart: only what differs is subscribed and
+unsubscribed. A source without symbols has no connection, and its feed waits for a universe that has
+some.
 """
 
 import asyncio
@@ -12,11 +13,18 @@ import uvloop
 
 from spreadscan.exchanges import source_named
 from spreadscan.feed.fleet import Fleet
+from spreadscan.feed.recorder import Recorder
 from spreadscan.feed.shared import Shared
+from spreadscan.feed.spot_check import SpotCheck, SpotPolicy
+from spreadscan.feed.watch import Watch, silence_limits
 from spreadscan.kernel.extract import Extractor
-from spreadscan.kernel.listener import FeedSink
+from spreadscan.kernel.sink import FeedSink
+from spreadscan.manners.allowances import allowances_of
+from spreadscan.manners.gates import RestGate
 from spreadscan.runtime.process import Context
 from spreadscan.runtime.trust import trust_of
+from spreadscan.shm.health import HealthReader
+from spreadscan.shm.layout import FeedCounter
 from spreadscan.shm.wakeup import WakeupClient
 
 __all__ = ["main"]
@@ -31,68 +39,166 @@ def main(context: Context) -> None:
 
 
 async def _feed(context: Context) -> None:
-    assert context.program.source is not None, context.program.name
-    config = context.config
-    source = source_named(context.program.source)
-    restart = source.spec.restart_update_id
-    extractor = Extractor(source.spec.plan, [])
-    sink = FeedSink(
-        source.source_id,
-        extractor,
-        context.regions.prices.slots,
-        context.regions.dirty.bits,
-        context.health.slot,
-        restart_update_id=-1 if restart is None else restart,
-        is_restart_told_by_time=source.spec.is_restart_told_by_time,
-    )
-    shared = Shared(
-        source=source,
-        market=config.market(source),
-        feed=config.feed,
-        sink=sink,
-        health=context.health,
-        trust=trust_of(config),
-        clock=context.clock,
-        log=context.log,
-    )
-    fleet = Fleet(shared, extractor)
-    fleet.adopt(context.universe.legs(source.source_id))
-    context.ready(fleet.summary)
+    feed = _Feed(context)
+    feed.adopt()
+    context.ready(feed.status)
     try:
-        await _beat(context, sink, fleet)
+        await feed.beat()
     finally:
-        sink.close()
-        await fleet.close()
+        await feed.close()
 
 
-async def _beat(context: Context, sink: FeedSink, fleet: Fleet) -> None:
-    wakeup = WakeupClient(context.config.path(context.config.runtime.run_dir) / "wakeup.sock")
-    while context.tick():
-        if context.must_reload:
-            _reload(context, sink.source_id, fleet)
-        if context.has_new_command:
-            # A feed goes on under every pause; ending is what tick says.
-            context.obeyed()
-        sink.set_wake_fd(wakeup.refresh())
-        fleet.check()
-        await asyncio.sleep(TURN_S)
-    # The connections may still deliver; they must not write to a number that is somebody else's.
-    sink.set_wake_fd(-1)
-    wakeup.close()
+class _Feed:
+    """The parts of a running feed."""
 
+    def __init__(self, context: Context) -> None:
+        assert context.program.source is not None, context.program.name
+        config = context.config
+        source = source_named(context.program.source)
+        market = config.market(source)
+        restart = source.spec.restart_update_id
+        extractor = Extractor(source.spec.plan, [])
+        self._context = context
+        self._source_id = source.source_id
+        # Of a universe that was refused; nothing of it is written back as obeyed.
+        self._refused_generation: int | None = None
+        self._trouble = ""
+        self._sink = FeedSink(
+            source.source_id,
+            extractor,
+            context.regions.prices.slots,
+            context.regions.dirty.bits,
+            context.health.slot,
+            restart_update_id=-1 if restart is None else restart,
+            is_restart_told_by_time=source.spec.is_restart_told_by_time,
+            max_lag_ms=config.feed.max_lag_ms,
+            max_jump_pct=config.feed.max_jump_pct,
+        )
+        self._recorder: Recorder | None = None
+        if config.record.enabled:
+            self._recorder = Recorder(
+                config, source.name, context.universe, context.clock, context.log
+            )
+            self._sink.tap = self._recorder.tap
+        allowances = allowances_of(config, source, context.regions.governor.mapping)
+        shared = Shared(
+            source=source,
+            market=market,
+            feed=config.feed,
+            sink=self._sink,
+            health=context.health,
+            trust=trust_of(config),
+            clock=context.clock,
+            log=context.log,
+            allowances=allowances,
+        )
+        self._fleet = Fleet(shared, extractor)
+        self._spot_check = SpotCheck(
+            source=source,
+            policy=SpotPolicy(
+                rest_url=market.rest_url,
+                interval_s=config.feed.spot_check_interval_s,
+                timeout_s=config.feed.connect_timeout_s,
+            ),
+            gate=RestGate(allowances.rest, context.clock),
+            symbols=lambda: shared.ids,
+            trust=shared.trust,
+            clock=context.clock,
+            log=context.log,
+        )
+        self._watch = Watch(
+            source=source,
+            limits=silence_limits(config.feed, source.spec),
+            fleet=self._fleet,
+            sink=self._sink,
+            spot_check=self._spot_check,
+            confirm=self._confirm,
+            prices=context.regions.prices,
+            health=HealthReader(context.regions.health),
+            clock=context.clock,
+            log=context.log,
+        )
 
-def _reload(context: Context, source_id: int, fleet: Fleet) -> None:
-    """Go over to the universe that is there now; one that cannot be used changes nothing."""
-    before = context.universe
-    if not context.reload():
-        return
-    try:
-        fleet.adopt(context.universe.legs(source_id))
-    except ValueError as error:
-        trouble = f"universe {context.universe.generation} refused: {error}"
-        # The health slot goes on showing the generation that is in use.
-        context.universe = before
-        context.log.warning("%s", trouble)
-        context.status(f"{trouble}; {fleet.summary}")
-        return
-    context.status(fleet.summary)
+    @property
+    def status(self) -> str:
+        """Say how it is, trouble first: the health slot cuts what is too long."""
+        recording = self._recorder.trouble if self._recorder else ""
+        parts = (
+            self._trouble,
+            self._watch.trouble,
+            recording and f"recording stopped: {recording}",
+            self._fleet.summary,
+        )
+        return "; ".join(part for part in parts if part)
+
+    def adopt(self) -> None:
+        """Go over to the context's universe.
+
+        Raises:
+            ValueError: the kernel refuses an instrument; everything is as it was.
+        """
+        legs = self._context.universe.legs(self._source_id)
+        self._fleet.adopt(legs)
+        self._watch.adopt(legs)
+
+    async def beat(self) -> None:
+        """Turn until told to stop."""
+        context, sink = self._context, self._sink
+        wakeup = WakeupClient(context.config.path(context.config.runtime.run_dir) / "wakeup.sock")
+        shown = self.status
+        while context.tick():
+            if context.must_reload:
+                self._reload()
+            if context.has_new_command and context.control.generation != self._refused_generation:
+                # A feed goes on under every pause; ending is what tick says.
+                context.obeyed()
+            sink.set_wake_fd(wakeup.refresh())
+            self._fleet.check()
+            self._watch.turn()
+            context.health.set(FeedCounter.SYMBOLS_MISSING, self._watch.missing_count)
+            if self._recorder is not None:
+                self._recorder.check()
+                sink.tap = self._recorder.tap
+                context.health.set(FeedCounter.RECORDED, self._recorder.recorded_count)
+                context.health.set(FeedCounter.RECORD_LOST, self._recorder.lost_count)
+            if self.status != shown:
+                shown = self.status
+                context.status(shown)
+            await asyncio.sleep(TURN_S)
+        # The connections may still deliver; they must not write to a number that is somebody
+        # else's.
+        sink.set_wake_fd(-1)
+        wakeup.close()
+
+    async def close(self) -> None:
+        """Give the source up, then end what is left."""
+        self._sink.close()
+        await self._spot_check.close()
+        await self._fleet.close()
+        if self._recorder is not None:
+            self._recorder.stop()
+
+    def _confirm(self, symbol_id: int, price: float) -> bool:
+        if self._recorder is not None:
+            self._recorder.confirmed(symbol_id, price)
+        return self._sink.confirm(symbol_id, price)
+
+    def _reload(self) -> None:
+        """Go over to the universe that is there now; one that cannot be used changes nothing."""
+        context = self._context
+        before = context.universe
+        if not context.reload():
+            return
+        try:
+            self.adopt()
+        except ValueError as error:
+            self._trouble = f"universe {context.universe.generation} refused: {error}"
+            # The health slot goes on showing the generation that is in use.
+            context.universe = before
+            self._refused_generation = context.control.generation
+            context.log.warning("%s", self._trouble)
+            return
+        self._trouble = ""
+        self._refused_generation = None
+        if self._recorder is not None:
+            self._recorder.adopt(context.universe)

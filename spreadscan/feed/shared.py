@@ -4,8 +4,11 @@ import logging
 
 from spreadscan.config import FeedConfig, MarketConfig
 from spreadscan.exchanges import Source
-from spreadscan.kernel.listener import FeedSink, QuoteListener
-from spreadscan.manners.pace import Pace
+from spreadscan.kernel.extract import Extractor
+from spreadscan.kernel.listener import QuoteListener
+from spreadscan.kernel.sink import FeedSink
+from spreadscan.manners.allowances import Allowances, own_allowances
+from spreadscan.manners.gates import ConnectGate
 from spreadscan.model import SlotFlag
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.trust import Trust
@@ -27,6 +30,7 @@ class Shared:
         trust: whose certificates are believed.
         clock: monotonic time.
         log: the feed's logger.
+        allowances: of the source's addresses; None for its own, which no other process knows of.
     """
 
     def __init__(  # noqa: PLR0913 - a plain record of the feed's parts
@@ -40,6 +44,7 @@ class Shared:
         trust: Trust,
         clock: Clock,
         log: logging.Logger,
+        allowances: Allowances | None = None,
     ) -> None:
         self.source = source
         self.market = market
@@ -49,10 +54,14 @@ class Shared:
         self.trust = trust
         self.clock = clock
         self.log = log
-        self.connects = Pace(market.connects_per_window, market.connects_window_s)
+        self.allowances = allowances or own_allowances(source, market, feed.connect_timeout_s)
+        self.connects = ConnectGate(self.allowances.connects, clock)
         self.open_listeners: set[QuoteListener] = set()
         self.ids: dict[str, int] = {}
         """Symbol id by exchange symbol: everything that the source has at present."""
+        self.extractor = Extractor(source.spec.plan, [])
+        """Reads frames a second time where it matters who sent them; has the same instruments as
+        the sink's, which may be in the middle of a frame."""
         self._request_number = 0
 
     def now_s(self) -> float:
@@ -63,6 +72,10 @@ class Shared:
         """Return a number that no request of this source had before."""
         self._request_number += 1
         return self._request_number
+
+    def is_live(self, symbol: str) -> bool:
+        """Whether a symbol is usable."""
+        return symbol in self.ids and self.sink.is_live(self.ids[symbol])
 
     def mark(self, symbol: str, flag: SlotFlag) -> None:
         """Make a symbol unusable until its next fresh quote; one that is gone already is so."""

@@ -46,6 +46,7 @@ class Subscriptions:
         self._asked: set[str] = set()
         self._left: set[str] = set()
         self._refused: set[str] = set()
+        self._renewed: set[str] = set()
         self._requests = Requests()
         # Messages to come; what is true of their symbols is looked at when their turn comes.
         self._to_leave: deque[Sequence[str]] = deque()
@@ -68,11 +69,20 @@ class Subscriptions:
             self._wanted.pop(symbol, None)
         self._to_leave.extend(self._cut([symbol for symbol in symbols if symbol in self._asked]))
 
+    def renew(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe these and subscribe them anew, as far as they are wanted."""
+        asked = [symbol for symbol in symbols if symbol in self._asked and symbol in self._wanted]
+        self._renewed.update(asked)
+        self._refused.difference_update(symbols)
+        self._to_leave.extend(self._cut(asked))
+        self._to_ask.extend(self._cut([symbol for symbol in symbols if symbol in self._wanted]))
+
     def begin(self) -> None:
         """Start on a new connection, where nothing is subscribed; open questions went with it."""
         self._asked.clear()
         self._left.clear()
         self._refused.clear()
+        self._renewed.clear()
         self._requests = Requests()
         self._to_leave.clear()
         self._to_ask = deque(self._cut(list(self._wanted)))
@@ -90,6 +100,7 @@ class Subscriptions:
         if request.is_leaving:
             self._to_leave.popleft()
             self._asked.difference_update(request.symbols)
+            self._renewed.difference_update(request.symbols)
             self._left.update(request.symbols)
         else:
             self._to_ask.popleft()
@@ -138,7 +149,8 @@ class Subscriptions:
         return None
 
     def _is_to_leave(self, symbol: str) -> bool:
-        return symbol in self._asked and symbol not in self._wanted
+        is_needless = symbol not in self._wanted or symbol in self._renewed
+        return symbol in self._asked and is_needless
 
     def _is_to_ask(self, symbol: str) -> bool:
         return symbol in self._wanted and symbol not in self._asked and symbol not in self._refused

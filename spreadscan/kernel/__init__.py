@@ -3,7 +3,7 @@
 * ``memory``: seqlocked prices, dirty bits, the ring; ``health``: a process's own words.
 * ``plan``: an adapter's declared plan as a tree (plain Python).
 * ``extract``: frame bytes to a quote, by such a tree.
-* ``listener``: WebSocket frames into the store.
+* ``sink``: quotes into the store, through the gates; ``listener``: WebSocket frames to it.
 * ``scan``: the engine's pass.
 * ``offsets``: the layout as the C compiler sees it; ``drills``: loops for benches and stress tests.
 

@@ -23,6 +23,8 @@ cdef enum:
     STATUS_CROSSED = 8
     STATUS_IMPLAUSIBLE = 9
     STATUS_OLD_UPDATE = 10
+    STATUS_LATE = 11
+    STATUS_JUMP = 12
 
 
 cdef extern from "plan.h" nogil:

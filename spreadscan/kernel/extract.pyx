@@ -49,6 +49,8 @@ STATUS_NUMBERS = {
     "CROSSED": STATUS_CROSSED,
     "IMPLAUSIBLE": STATUS_IMPLAUSIBLE,
     "OLD_UPDATE": STATUS_OLD_UPDATE,
+    "LATE": STATUS_LATE,
+    "JUMP": STATUS_JUMP,
 }
 """The kernel's numbers for QuoteStatus."""
 

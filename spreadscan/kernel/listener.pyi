@@ -4,35 +4,7 @@ from collections.abc import Callable
 
 from picows import WSListener, WSTransport
 
-from spreadscan.exchanges._adapter import PartialQuote
-from spreadscan.kernel.extract import Extractor
-from spreadscan.kernel.health import HealthSlot
-from spreadscan.kernel.memory import DirtyBits, PriceSlots
-
-class FeedSink:
-    """A source's slots in the price store, and the only writer of them."""
-
-    source_id: int
-    epoch: int
-    live_count: int
-    def __init__(
-        self,
-        source_id: int,
-        extractor: Extractor,
-        prices: PriceSlots,
-        dirty: DirtyBits,
-        health: HealthSlot,
-        *,
-        restart_update_id: int = -1,
-        is_restart_told_by_time: bool = False,
-    ) -> None: ...
-    def close(self) -> None: ...
-    def set_wake_fd(self, wake_fd: int) -> None: ...
-    def mark(self, symbol_id: int, flag: int) -> None: ...
-    def is_live(self, symbol_id: int) -> bool: ...
-    def feed(self, payload: bytes) -> int: ...
-    def merge(self, partial: PartialQuote) -> int: ...
-    def bench_consume(self, payloads: list[bytes], rounds: int) -> int: ...
+from spreadscan.kernel.sink import FeedSink
 
 class QuoteListener(WSListener):
     """One connection of a feed."""
@@ -41,6 +13,12 @@ class QuoteListener(WSListener):
     quotes: int
     first_quote_ns: int
     last_frame_ns: int
+    """Arrival of the last frame of any kind, CLOCK_MONOTONIC."""
+    last_quote_ns: int
+    """Arrival of the last quote, also one that was not used; 0 before the first. Pongs and
+    acknowledgements do not count."""
+    behind_ns: int
+    """How late the newest quote was if the connection is in a backlog, else 0."""
     def __init__(
         self,
         sink: FeedSink,

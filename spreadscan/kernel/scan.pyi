@@ -34,4 +34,10 @@ class Scanner:
         """
     def look_again(self) -> None: ...
     def scan(self) -> int: ...
+    def scan_at(self, time_ns: int) -> int:
+        """Do one pass as if it were *time_ns* now; return how many symbols had changed.
+
+        Times in signals and ages of legs count from it. For whoever keeps a clock of its own; the
+        quotes must have been received by that clock too.
+        """
     def run(self, budget_ns: int) -> int: ...

@@ -220,6 +220,13 @@ cdef class Scanner:
             changed = self.scan_pass(now_ns())
         return changed
 
+    def scan_at(self, int64_t time_ns) -> int:
+        """Do one pass as if it were *time_ns* now; return how many symbols had changed."""
+        cdef int changed
+        with nogil:
+            changed = self.scan_pass(time_ns)
+        return changed
+
     def run(self, int64_t budget_ns) -> int:
         """Scan and wait by the configured mode for *budget_ns*; return the passes that found work.
 

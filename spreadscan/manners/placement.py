@@ -4,7 +4,7 @@ A symbol that stays in the source stays on its connection, however uneven the co
 evening them out would mean to subscribe anew, that is, to lose updates.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -57,12 +57,13 @@ class Placement:
         """Exchange symbols by the number of their connection."""
         return {shard: frozenset(symbols) for shard, symbols in self._shards.items()}
 
-    def adopt(self, legs: Sequence[Leg]) -> list[Move]:
+    def adopt(self, legs: Sequence[Leg], rates: Mapping[str, float] | None = None) -> list[Move]:
         """Go over to these legs; return what changes, a move for each connection concerned.
 
         Added symbols go, in the order of their ids, to the connection with the fewest symbols that
         has room. One that comes back goes to the connection that had it, when there is room: what
-        is still on its way from there and what comes anew then stand in one order.
+        is still on its way from there and what comes anew then stand in one order. What finds no
+        room gets connections that `plan_shards` balances by the rates.
         """
         wanted = dict(legs)
         removed = {
@@ -75,7 +76,7 @@ class Placement:
         placed = {symbol for symbols in self._shards.values() for symbol in symbols}
         homeless = sorted((leg for leg in legs if leg[0] not in placed), key=lambda leg: leg[1])
         added, rest = self._fill(homeless)
-        for row in plan_shards(rest, self._most, self._topic, self._most_bytes):
+        for row in plan_shards(rest, self._most, self._topic, self._most_bytes, rates):
             shard, self._next_shard = self._next_shard, self._next_shard + 1
             self._shards[shard], self._bytes[shard] = {}, 0
             added[shard] = [symbol for symbol, _ in row]

@@ -21,23 +21,34 @@ class Trust:
 
     def __init__(self, ca_file: Path | None) -> None:
         self._ca_file = ca_file
-        self._system = ssl.create_default_context()
-        self._system.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._system = _new_context()
+        self._extended: ssl.SSLContext | None = None
+        self._read_as: tuple[int, int, int] | None = None
 
     def context(self) -> ssl.SSLContext:
         """Return the context for the next connection.
 
-        With a file it is made anew each time: the simulator replaces its authority at every start.
+        With a file it is made anew when the file has changed: the simulator replaces its authority
+        at every start. A context is most of a megabyte, so connections share it.
 
         Raises:
             OSError: the file cannot be read, or holds no certificate (ssl.SSLError).
         """
         if self._ca_file is None:
             return self._system
-        context = ssl.create_default_context()
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_verify_locations(self._ca_file)
-        return context
+        found = self._ca_file.stat()
+        version = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._extended is None or version != self._read_as:
+            context = _new_context()
+            context.load_verify_locations(self._ca_file)
+            self._extended, self._read_as = context, version
+        return self._extended
+
+
+def _new_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def trust_of(config: Config) -> Trust:

@@ -294,6 +294,8 @@ class Governor:
     """u64: requests granted"""
     BANS = 24
     """u64: times that the exchange told us to stop"""
+    TURNS = 32
+    """12 x u64, connects only: until when a turn is taken, CLOCK_MONOTONIC"""
     ROW_BYTES = LINE_PAIR
     CAPACITY = NUM_SOURCES * 4
     BYTES = ROWS + CAPACITY * ROW_BYTES
@@ -311,7 +313,10 @@ class ProcessState(IntEnum):
 
 
 class FeedCounter(IntEnum):
-    """Counters of a feed. REFUSED + n counts QuoteStatus n."""
+    """Counters of a feed. REFUSED + n counts QuoteStatus n; STALLS: its loop was away too long.
+
+    SYMBOLS_MISSING: subscribed, known to trade, and without a quote all the same.
+    """
 
     FRAMES = 0
     QUOTES = 1
@@ -325,6 +330,10 @@ class FeedCounter(IntEnum):
     CONNECTIONS_OPEN = 9
     SUBSCRIBE_REFUSED = 10
     WAKEUPS = 11
+    STALLS = 12
+    SYMBOLS_MISSING = 13
+    RECORDED = 14
+    RECORD_LOST = 15
     REFUSED = 16
     """First of sixteen, indexed by QuoteStatus."""
 
@@ -374,6 +383,7 @@ class Histogram:
     """Index of a histogram within its owner's health slot; samples in nanoseconds."""
 
     FEED_RECEIVE_TO_STORE = 0
+    FEED_LAG = 1
     ENGINE_RECEIVE_TO_SCAN = 0
     ENGINE_SCAN_PASS = 1
     TRACKER_SIGNAL_TO_LEDGER = 0

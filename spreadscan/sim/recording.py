@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spreadscan.errors import ConfigError
+from spreadscan.rawlog import is_note
 from spreadscan.sim.venues import Venue
 
 __all__ = ["RecordedFrame", "Recording"]
@@ -80,6 +81,8 @@ class Recording:
             raise ConfigError(
                 str(self.file), f"line {number}", found, "`<receive time in ns> <frame>`"
             )
+        if is_note(payload):
+            return None
         is_binary = _HEX.fullmatch(payload) is not None
         raw = bytes.fromhex(payload.decode()) if is_binary else payload
         quote = self._venue.read(raw)

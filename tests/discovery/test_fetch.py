@@ -128,12 +128,18 @@ def test_listing_without_an_end_is_refused():
         fetched(lambda _: ok(b"0"), Pages(None))
 
 
-@pytest.mark.parametrize("status", [429, 418, 500, 502, 503])
+@pytest.mark.parametrize("status", [500, 502, 503])
 def test_busy_server_is_asked_again_after_growing_pauses(status):
     bodies, pauses, _ = fetched([failed(status), failed(status), ok()])
 
     assert bodies == [b"listing"]
     assert pauses == [0.5, 1.0]
+
+
+def test_too_many_requests_without_a_time_is_asked_again_after_half_a_minute():
+    _, pauses, _ = fetched([failed(429), ok()])
+
+    assert pauses == [30.0]
 
 
 def test_pause_that_the_server_asks_for_is_kept():

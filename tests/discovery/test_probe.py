@@ -155,12 +155,21 @@ def test_shard_that_is_turned_away_does_not_count_as_silent(ask):
 
 
 def test_refused_handshakes_without_a_time_are_spaced_and_end_with_the_window(ask):
-    script = Script(bybit_answer({}), admit=lambda _number: (403, {}))
+    script = Script(bybit_answer({}), admit=lambda _number: (503, {}))
 
     found = ask("bybit_spot", script, "ABCD", window_s=SHORT_S, topics_per_connection=1)
 
-    assert "refused with status 403" in found.failure
+    assert "refused with status 503" in found.failure
     assert 2 <= script.handshakes <= 5, "20, 40, 80, 160 ms, by one connection and not by four"
+
+
+def test_handshake_refused_as_too_much_is_not_tried_again_within_the_window(ask):
+    script = Script(bybit_answer({}), admit=lambda _number: (403, {}))
+
+    found = ask("bybit_spot", script, "ABCD", window_s=ENDLESS_S / 2, topics_per_connection=1)
+
+    assert "refused with status 403" in found.failure
+    assert script.handshakes == 1, "ten minutes, where the exchange names no time"
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,16 @@ import asyncio
 import json
 import logging
 
+import msgspec
 import pytest
 import websockets
 
 from spreadscan.config import load_config
-from spreadscan.exchanges import source_named
+from spreadscan.exchanges import Source, source_named
 from spreadscan.feed.fleet import Fleet
 from spreadscan.feed.shared import Shared
 from spreadscan.kernel.extract import Extractor
-from spreadscan.kernel.listener import FeedSink
+from spreadscan.kernel.sink import FeedSink
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.trust import trust_of
 from spreadscan.shm.health import HealthReader, HealthWriter
@@ -46,8 +47,12 @@ class Loopback:
 class Feed:
     """One source's sink and connections, in this process."""
 
-    def __init__(self, config, regions, name, legs):
-        self.source = source_named(name)
+    def __init__(self, config, regions, name, legs, limits):
+        known = source_named(name)
+        self.source = Source(known.adapter, known.market)
+        self.source.spec = msgspec.structs.replace(
+            known.spec, limits=msgspec.structs.replace(known.spec.limits, **limits)
+        )
         self.legs = legs
         self.config = config
         self.port = int(config.sim.ws_base.rpartition(":")[2])
@@ -117,11 +122,12 @@ class Feed:
 
 @pytest.fixture
 def make_feed(make_config):
-    def make(name, symbols, ca_file=None, *, keeps_the_pace=False, **overrides):
+    def make(name, symbols, ca_file=None, *, keeps_the_pace=False, limits=None, **overrides):
         exchange, market = name.split("_")
         keys = {"feed.retry_base_ms": 20, "feed.retry_cap_s": 0.05}
         if not keeps_the_pace:
             keys[f"exchanges.{exchange}.{market}.messages_per_s"] = 100.0
+            keys[f"exchanges.{exchange}.{market}.address_messages_per_s"] = 10_000
         for key, value in overrides.items():
             keys[f"exchanges.{exchange}.{market}.{key}"] = value
         main = make_config(keys)
@@ -134,7 +140,7 @@ def make_feed(make_config):
         create_regions(config.shm)
         regions = attach_regions(config.shm, reads=(), writes=RegionKind, timeout_s=0)
         legs = [(symbol, number, 1.0, 1.0) for number, symbol in enumerate(symbols)]
-        return Feed(config, regions, name, legs)
+        return Feed(config, regions, name, legs, limits or {})
 
     return make
 

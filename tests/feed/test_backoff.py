@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spreadscan.feed.backoff import Backoff
 
-BASE_S, CAP_S = 0.5, 30.0
+BASE_S, CAP_S = 0.5, 60.0
 
 
 def bounds(count):
@@ -16,7 +16,7 @@ def bounds(count):
 
 
 def test_first_retry_is_immediate_and_the_bounds_double_up_to_the_cap():
-    assert bounds(9) == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert bounds(9) == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
 
 
 def test_reset_starts_anew():

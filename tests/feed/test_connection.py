@@ -5,7 +5,7 @@ import logging
 import orjson
 import pytest
 
-from spreadscan.feed.connection import Connection
+from spreadscan.feed.link import Link
 from spreadscan.model import SlotFlag
 from spreadscan.shm.layout import FeedCounter
 from spreadscan.sim.tls import TlsFault, server_context
@@ -219,7 +219,7 @@ def test_requests_keep_to_the_hourly_budget_with_a_margin(make_feed, loopback, m
             taken.append(self.rule)
             return 0.0
 
-    monkeypatch.setattr("spreadscan.feed.connection.Pace", Spy)
+    monkeypatch.setattr("spreadscan.manners.messages.Pace", Spy)
 
     feed.run(loopback(lambda _request: []), lambda: taken.count((432, 3600.0)) == 6)
 
@@ -228,7 +228,7 @@ def test_requests_keep_to_the_hourly_budget_with_a_margin(make_feed, loopback, m
 
 def test_failure_while_subscribing_ends_the_connection_at_once(make_feed, loopback, monkeypatch):
     feed = make_feed("bybit_futures", COINS)
-    monkeypatch.setattr(Connection, "_text", lambda *_args, **_options: 1 / 0)
+    monkeypatch.setattr(Link, "_text", lambda *_args, **_options: 1 / 0)
 
     with pytest.raises(ExceptionGroup) as caught:
         feed.run(loopback(Bybit()), lambda: False)

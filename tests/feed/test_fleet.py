@@ -6,103 +6,12 @@ import json
 import logging
 
 import pytest
-import websockets
+from exchange_cases import Exchange, legs
 
 from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.shm.layout import FeedCounter
 
 UNKNOWN = FeedCounter.REFUSED + QuoteStatus.UNKNOWN_SYMBOL
-CHANNEL = "orderbook.1."
-
-
-def quote(symbol, update_id):
-    data = {"s": symbol, "b": [["1.5", "2"]], "a": [["1.6", "3"]], "u": update_id}
-    return json.dumps({"topic": CHANNEL + symbol, "type": "snapshot", "data": data, "cts": 1})
-
-
-def legs(symbols, **changed):
-    """Legs with the ids of the letters' places in the alphabet, but for those that are given."""
-    return [changed.get(symbol, (symbol, ord(symbol) - ord("A"), 1.0, 1.0)) for symbol in symbols]
-
-
-class Exchange:
-    """Keeps what each connection holds, answers in order, and may be told to wait or refuse."""
-
-    def __init__(self):
-        self.connections = []
-        self.held = []
-        self.log = []
-        """(connection, operation, symbols)."""
-        self.sent = 0
-        self.silent = set()
-        """Symbols that are not quoted when they are subscribed."""
-        self.on_connect = lambda: None
-        self.refusal = lambda _operation, _symbols: None
-        self.may_connect = asyncio.Event()
-        self.may_connect.set()
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-        self._requested = asyncio.Event()
-
-    def serving(self, port, tls):
-        return websockets.serve(
-            self._serve,
-            "127.0.0.1",
-            port,
-            ssl=tls,
-            compression=None,
-            process_request=self._greet,
-        )
-
-    async def _greet(self, _connection, _request):
-        await self.may_connect.wait()
-
-    async def _serve(self, connection):
-        number = len(self.connections)
-        self.connections.append(connection)
-        self.held.append(set())
-        self.on_connect()
-        async for message in connection:
-            request = json.loads(message)
-            if request["op"] == "ping":
-                continue
-            symbols = [topic.removeprefix(CHANNEL) for topic in request["args"]]
-            self.log.append((number, request["op"], "".join(symbols)))
-            self._requested.set()
-            await self.may_answer.wait()
-            text = self.refusal(request["op"], symbols)
-            answer = {"success": text is None, "ret_msg": text or "", "op": request["op"]}
-            await connection.send(json.dumps(answer | {"req_id": request["req_id"]}))
-            if text is not None:
-                continue
-            if request["op"] == "unsubscribe":
-                self.held[number] -= set(symbols)
-                continue
-            self.held[number] |= set(symbols)
-            for symbol in symbols:
-                if symbol not in self.silent:
-                    await self.quote(number, symbol, 1)
-
-    async def next_request(self):
-        self._requested.clear()
-        await self._requested.wait()
-
-    async def quote(self, number, symbol, update_id):
-        await self.connections[number].send(quote(symbol, update_id))
-        self.sent += 1
-
-    def quoting(self, number, symbols, update_id):
-        """A step that quotes some symbols on one connection."""
-
-        async def send():
-            for symbol in symbols:
-                await self.quote(number, symbol, update_id)
-
-        return send
-
-    def asked(self):
-        """The log without the first requests of every connection."""
-        return self.log[len(self.connections) :]
 
 
 @pytest.fixture
@@ -206,8 +115,9 @@ def test_unchanged_symbols_lose_no_update_while_others_come_and_go(feed, exchang
     async def publish_and_adopt():
         publishing = asyncio.create_task(publish())
         for number in range(40):
-            feed.adopt(legs(kept + others[number % 5]))
-            await exchange.next_request()
+            wanted = kept + others[number % 5]
+            feed.adopt(legs(wanted))
+            await exchange.holds(0, wanted)
         done.set()
         await publishing
 
@@ -316,12 +226,13 @@ def test_full_connections_get_company_and_an_empty_one_is_closed_for_good(feed, 
         lambda: exchange.log[-1] == (0, "unsubscribe", "D"),
     )
 
-    assert exchange.log == [
+    # The two connections do not wait for each other.
+    assert [row for row in exchange.log if row[0] == 0] == [
         (0, "subscribe", "ABC"),
         (0, "subscribe", "D"),
-        (1, "subscribe", "EF"),
         (0, "unsubscribe", "D"),
     ]
+    assert [row for row in exchange.log if row[0] == 1] == [(1, "subscribe", "EF")]
     assert len(exchange.connections) == 2
 
 
@@ -485,7 +396,7 @@ def test_unsubscribing_keeps_to_the_batch_and_to_the_hourly_budget(
             taken.append(self.rule)
             return 0.0
 
-    monkeypatch.setattr("spreadscan.feed.connection.Pace", Spy)
+    monkeypatch.setattr("spreadscan.manners.messages.Pace", Spy)
     feed = make_feed("okx_spot", "ABCDEFG", topics_per_message=2)
     feed.legs = legs("ABCDEFG")
     asked = []

@@ -13,7 +13,7 @@ from spreadscan.exchanges import source_named
 from spreadscan.feed.fleet import Fleet
 from spreadscan.feed.shared import Shared
 from spreadscan.kernel.extract import Extractor
-from spreadscan.kernel.listener import FeedSink
+from spreadscan.kernel.sink import FeedSink
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.trust import trust_of
 from spreadscan.shm.health import HealthReader, HealthWriter
@@ -59,7 +59,7 @@ async def answer_nonsense(reader, writer):
 
 async def refuse(reader, writer):
     await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n")
+    writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
     writer.close()
 
 

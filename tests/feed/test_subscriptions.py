@@ -338,3 +338,34 @@ def test_a_thousand_random_changes_end_in_what_is_wanted(seed):
             for shard, wire in wires.items():
                 assert wire.settle() <= 2 * 60
                 assert wire.held == placement.shards[shard] - bad
+
+
+def test_renewed_symbols_are_left_and_asked_for_again():
+    found = Subscriptions(lambda symbols: batches(symbols, 2))
+    found.subscribe(["A", "B", "C"])
+    found.begin()
+    while found.take(1):
+        pass
+
+    found.renew(["B", "C", "unknown"])
+
+    requests = [found.take(number) for number in (2, 3, 4)]
+    assert [(row.symbols, row.is_leaving) for row in requests[:2]] == [
+        (("B", "C"), True),
+        (("B", "C"), False),
+    ]
+    assert requests[2] is None
+
+
+def test_renewed_symbol_that_is_removed_before_its_turn_is_only_left():
+    found = Subscriptions(lambda symbols: batches(symbols, 2))
+    found.subscribe(["A", "B"])
+    found.begin()
+    found.take(1)
+
+    found.renew(["B"])
+    found.unsubscribe(["B"])
+
+    request = found.take(2)
+    assert (request.symbols, request.is_leaving) == (("B",), True)
+    assert found.take(3) is None

@@ -11,7 +11,8 @@ from picows import ws_connect
 
 from spreadscan.errors import FeedError
 from spreadscan.kernel.extract import Extractor
-from spreadscan.kernel.listener import FeedSink, QuoteListener
+from spreadscan.kernel.listener import QuoteListener
+from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus
 from spreadscan.shm.health import HealthReader, HealthWriter
 from spreadscan.shm.layout import FeedCounter
@@ -191,13 +192,13 @@ def test_every_bad_frame_between_good_ones_is_counted_and_nothing_of_it_is_store
         for number, frame in enumerate(bad):
             await ends.server.send(flat(u=1_000 + number, b=f"{50 + number}"))
             await ends.server.send(frame)
-        await ends.server.send(flat(u=2_000, b="99"))
+        await ends.server.send(flat(u=2_000, b="59"))
         await ends.settled()
 
         refused = sum(ends.counter(FeedCounter.REFUSED + n) for n in range(16))
         assert refused + ends.counter(FeedCounter.CONTROL_FRAMES) == len(bad)
         assert ends.listener.quotes == len(bad) + 1
-        assert (ends.bid(), ends.closed) == (99.0, [])
+        assert (ends.bid(), ends.closed) == (59.0, [])
 
     over_a_socket(scenario)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spreadscan.exchanges._adapter import JsonPlan, PartialQuote
 from spreadscan.kernel.extract import Extractor
-from spreadscan.kernel.listener import FeedSink
+from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.shm.health import HealthReader, HealthWriter
 from spreadscan.shm.layout import FeedCounter
@@ -247,7 +247,7 @@ LEVELS = st.none() | st.just("removed") | st.tuples(st.integers(1, 9), st.intege
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(changes=st.lists(st.tuples(LEVELS, LEVELS), max_size=25))
 def test_any_series_of_deltas_ends_like_a_book_kept_by_hand(make_sink, stored, changes):
-    sink = make_sink()
+    sink = make_sink(max_jump_pct=0)
     bid, ask = (3.0, 1.0), (6.0, 1.0)
     sink.feed(snapshot(bids=[("3", "1")], asks=[("6", "1")]))
     for number, (bid_change, ask_change) in enumerate(changes):

@@ -8,7 +8,7 @@ import pytest
 from frame_cases import FLAT, LEGS, NESTED, flat, nested
 
 from spreadscan.kernel.extract import Extractor
-from spreadscan.kernel.listener import FeedSink
+from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.shm.health import HealthReader, HealthWriter
 from spreadscan.shm.layout import (

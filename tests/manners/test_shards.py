@@ -65,6 +65,29 @@ def test_liquid_symbols_are_dealt_to_different_connections():
     assert [shard[0][1] for shard in shards] == [0, 1, 2]
 
 
+@given(st.dictionaries(st.integers(0, 300), st.floats(0, 1000), min_size=1), st.integers(1, 40))
+def test_load_is_balanced_as_far_as_the_busiest_leg_and_the_limit_allow(rates_by_id, limit):
+    legs = legs_of(rates_by_id)
+    rates = {symbol: rates_by_id[symbol_id] for symbol, symbol_id in legs}
+
+    shards = plan_shards(legs, limit, rates=rates)
+
+    assert sorted(leg for shard in shards for leg in shard) == sorted(legs)
+    assert len(shards) == -(-len(legs) // limit)
+    loads = [(sum(rates[symbol] for symbol, _ in shard), len(shard)) for shard in shards]
+    roomy = [load for load, size in loads if size < limit]
+    lightest = min(roomy, default=float("inf"))
+    assert max(load for load, _ in loads) <= lightest + max(rates.values()) + 1e-6
+
+
+def test_leg_without_a_rate_counts_as_a_usual_one():
+    legs = legs_of(range(4))
+
+    shards = plan_shards(legs, 3, rates={"COIN0USDT": 9.0, "COIN1USDT": 1.0})
+
+    assert [[symbol_id for _, symbol_id in shard] for shard in shards] == [[0, 1], [2, 3]]
+
+
 def test_source_without_symbols_needs_no_connection():
     assert plan_shards([], 100) == []
 

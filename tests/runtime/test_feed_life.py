@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
 import signal
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,9 +14,16 @@ import websockets
 from program_cases import Programs, until, write_small_universe
 
 from spreadscan.model import QuoteStatus, SlotFlag
+from spreadscan.ops.pipeline import Part
+from spreadscan.ops.reconcile import Desired, Policy
+from spreadscan.ops.supervisor import Supervisor
+from spreadscan.runtime.clock import SystemClock
+from spreadscan.runtime.lock import is_lock_held
+from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.layout import FeedCounter, ProcessState, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions, create_regions
+from spreadscan.topology import program_named
 
 FEED, SOURCE = "feed-binance-spot", 0
 ENGINE = "spread-engine"
@@ -214,8 +224,8 @@ def test_bad_frames_are_counted_and_the_connection_lives(programs, exchange, sto
         QuoteStatus.OLD_UPDATE: frame("BTCUSDT", 0),
     }
 
-    exchange.send(*bad.values(), frame("ETHUSDT", 9, "77"))
-    until(lambda: store.read(slot_of(SOURCE, 1))["bid"] == 77.0, "the good quote")
+    exchange.send(*bad.values(), frame("ETHUSDT", 9, "99"))
+    until(lambda: store.read(slot_of(SOURCE, 1))["bid"] == 99.0, "the good quote")
 
     found = counters(programs)
     assert {status: found[FeedCounter.REFUSED + status] for status in bad} == dict.fromkeys(bad, 1)
@@ -270,6 +280,57 @@ def test_killed_feeds_prices_are_retired_by_the_engine_and_the_next_feed_lives(
 
     assert store.source_epoch(SOURCE) == 3
     assert flags(store) == [0, 0, 0]
+
+
+@pytest.fixture
+def supervisor(programs, tmp_path):
+    """Engine and feed under a supervisor; it works while its ``step`` is called."""
+    options = ("--config", str(programs.config_file), "--sim")
+    parts = [
+        Part(
+            desired=Desired(name=name),
+            command=(sys.executable, "-m", "spreadscan.cli.programs", name, *options),
+            health_slot=program_named(name).health_slot,
+        )
+        for name in (ENGINE, FEED)
+    ]
+    supervisor = Supervisor(parts, programs.config.shm, tmp_path / "log", Policy(), SystemClock())
+    yield supervisor
+    supervisor.kill_all()
+    until(lambda: supervisor.step() or supervisor.is_finished, "the end of the children")
+
+
+def test_killed_feed_is_unusable_within_50_ms_of_its_death_and_back_within_5_s(
+    programs, supervisor, exchange, store
+):
+    run_dir = programs.config.path(programs.config.runtime.run_dir)
+    unusable_s, back_s = [], []
+
+    def is_connected(connections):
+        supervisor.step()
+        return len(exchange.connections) == connections
+
+    def bring_to_life(connections):
+        until(lambda: is_connected(connections), "the feed's connection")
+        exchange.quote_all(1)
+        until(lambda: flags(store) == [0, 0, 0], "usable quotes")
+
+    bring_to_life(1)
+    # The best of some: a machine that is busy otherwise is not what is measured.
+    for number in range(2):
+        until(lambda: supervisor.step() or supervisor.is_ready, "engine and feed")
+        epoch = store.source_epoch(SOURCE)
+        os.kill(supervisor.pid(FEED), signal.SIGKILL)
+        while is_lock_held(run_dir, FEED):
+            time.sleep(0.0005)
+        died_s = time.monotonic()
+        until(lambda epoch=epoch: store.source_epoch(SOURCE) == epoch + 1, "the retirement")
+        unusable_s.append(time.monotonic() - died_s)
+        bring_to_life(number + 2)
+        back_s.append(time.monotonic() - died_s)
+
+    assert min(unusable_s) <= 0.05
+    assert min(back_s) <= 5.0
 
 
 def test_hanging_feeds_prices_are_unusable_until_it_beats_again(make_programs, exchange, store):
@@ -357,6 +418,29 @@ def test_feed_without_symbols_waits_for_a_universe_that_has_some(programs, excha
     assert counters(programs)[FeedCounter.SYMBOLS_EXPECTED] == 0
     assert programs.slot(FEED).status == "0 symbols on 0 connections"
     assert programs.finish(process)[0] == 0
+
+
+def test_command_whose_universe_the_kernel_refuses_is_not_obeyed(programs, exchange):
+    process = start_live(programs, exchange)
+    regions = attach_regions(
+        programs.config.shm, reads=(), writes=[RegionKind.CONTROL], timeout_s=0
+    )
+    control = ControlWriter(regions.control)
+    write_small_universe(programs.config, ["BTC", "X" * 45], 2)
+
+    refused = control.ask_for_reload()
+    until(lambda: "universe 2 refused: " in programs.slot(FEED).status, "the refusal")
+    exchange.quote_all(2)
+    until_counted(programs, FeedCounter.QUOTES, 6)
+    after_refusal = programs.slot(FEED)
+    write_small_universe(programs.config, ["BTC", "ETH", "SOL"], 3)
+    taken = control.ask_for_reload()
+    until(lambda: programs.slot(FEED).obeyed_generation == taken, "the next reload")
+
+    assert after_refusal.obeyed_generation < refused
+    assert after_refusal.universe_generation == 1
+    assert programs.slot(FEED).universe_generation == 3
+    assert process.poll() is None
 
 
 def test_universe_that_the_kernel_refuses_leaves_the_feed_as_it_was(programs, exchange, store):

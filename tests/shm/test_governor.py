@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spreadscan.shm.governor import Allowance, Budget, RequestKind, private_words
+from spreadscan.shm.governor import Allowance, Budget, RequestKind, Turns, private_words
 from spreadscan.shm.layout import Governor, RegionKind
 from spreadscan.shm.regions import attach_regions
 
@@ -156,3 +156,65 @@ def test_every_row_is_inside_the_region():
 
     assert len(rows) == 24
     assert max(rows) < Governor.CAPACITY
+
+
+def turns(count=3, window_s=1.0, longest_s=10.0, words=None):
+    budget = Budget(count=count, window_s=window_s)
+    return Turns(words or private_words(), 0, budget, longest_s)
+
+
+@given(
+    st.integers(1, 40),
+    st.floats(0.1, 300.0),
+    st.lists(st.tuples(st.floats(0, 1.0), st.floats(0, 1.0)), min_size=1, max_size=60),
+)
+def test_no_window_holds_more_wherever_in_a_request_the_exchange_counts(count, window_s, asks):
+    longest_s = 2.0
+    gate = turns(count, window_s, longest_s)
+    now_ns, spans, under_way = 5 * S, [], []
+    for pause, length in asks:
+        now_ns += round(pause * window_s / count * S)
+        for end_ns, turn in [row for row in under_way if row[0] <= now_ns]:
+            gate.give_back(turn, end_ns)
+        under_way = [row for row in under_way if row[0] > now_ns]
+        if turn := gate.take(now_ns):
+            end_ns = now_ns + round(length * longest_s * S)
+            under_way.append((end_ns, turn))
+            spans.append((now_ns, end_ns))
+
+    window_ns = round(window_s * S)
+    # The most that an adversary can count in a window: everything that touches it.
+    for _, from_ns in spans:
+        assert sum(begin < from_ns + window_ns and end >= from_ns for begin, end in spans) <= count
+    assert gate.taken == len(spans)
+
+
+def test_turn_is_free_a_window_after_it_was_given_back():
+    gate = turns(count=1, window_s=3.0)
+    turn = gate.take(S)
+
+    assert gate.take(5 * S) is None
+    gate.give_back(turn, 6 * S)
+
+    assert (gate.take(9 * S - 1), gate.free_ns(6 * S)) == (None, 3 * S)
+    assert gate.take(9 * S) is not None
+
+
+def test_turn_of_a_process_that_was_killed_is_free_when_its_time_is_over():
+    gate = turns(count=1, window_s=3.0, longest_s=10.0)
+    lost = gate.take(S)
+
+    assert gate.take(14 * S - 1) is None
+    assert gate.take(14 * S) is not None
+    # Its owner was only slow: what is somebody else's by now stays so.
+    gate.give_back(lost, 15 * S)
+    assert gate.take(18 * S) is None
+
+
+def test_nobody_gets_a_turn_during_a_ban():
+    few, many = turns(count=3), turns(count=100)
+    for gate in (few, many):
+        gate.ban(20 * S)
+
+        assert (gate.take(20 * S - 1), gate.free_ns(15 * S)) == (None, 5 * S)
+        assert gate.take(20 * S) is not None

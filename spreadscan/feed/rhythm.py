@@ -1,0 +1,66 @@
+"""How often quotes usually come, and how long a pause means that they stopped. Pure.
+
+Time is cut into turns; what counts is the share of turns in which something came, not how much: the
+burst of snapshots after a subscription weighs no more than the turns it takes. Where a share p of
+the turns has quotes, n empty ones in a row have a chance of (1 - p) ** n. A pause of twenty mean
+ones has a chance of e ** -20, whatever the rate; that is the limit.
+"""
+
+import math
+
+__all__ = ["Rhythm"]
+
+MEAN_PAUSES = 20.0
+MEMORY_TURNS = 120.0
+# Turns without a quote that are taken for granted: one who is known little is given more time.
+PRIOR_TURNS = 10.0
+BUSY_SHARE = 0.6
+
+
+class Rhythm:
+    """The usual pauses of a connection, or of a source.
+
+    Args:
+        turn_s: length of a turn; ``count`` is called once in each.
+        limit_s: no longer pause is allowed to the busy, and a quarter of it to everybody.
+        quiet_s: a usual limit beyond this tells nothing any more.
+    """
+
+    def __init__(self, turn_s: float, limit_s: float, quiet_s: float) -> None:
+        self._turn_s = turn_s
+        self._limit_s = limit_s
+        self._quiet_s = quiet_s
+        self._turns = 0.0
+        self._with_quotes = 0.0
+        self._empty = 0
+
+    def count(self, *, has_quotes: bool) -> None:
+        """Note one more turn."""
+        if not has_quotes:
+            # Counted when the pause is over: one that never ends must not stretch its own limit.
+            self._empty += 1
+            return
+        fading = math.exp(-(self._empty + 1) / MEMORY_TURNS)
+        self._turns = self._turns * fading + min(self._empty + 1, MEMORY_TURNS)
+        self._with_quotes = self._with_quotes * fading + 1
+        self._empty = 0
+
+    def begin(self) -> None:
+        """Forget a pause that has another cause: the connection was gone, or we were."""
+        self._empty = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything ever came."""
+        return self._turns > 0
+
+    @property
+    def longest_pause_s(self) -> float | None:
+        """Return how long a pause may be; None where quotes are too rare to tell by them."""
+        share = self._with_quotes / (self._turns + PRIOR_TURNS)
+        if share == 0:
+            return None
+        usual_s = -MEAN_PAUSES * self._turn_s / math.log1p(-share)
+        if share >= BUSY_SHARE:
+            usual_s = min(usual_s, self._limit_s)
+        return max(usual_s, self._limit_s / 4) if usual_s <= self._quiet_s else None

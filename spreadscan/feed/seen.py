@@ -1,0 +1,94 @@
+"""What the monitor of silence is shown, turn by turn, and the limits it judges by. Pure.
+
+Times are monotonic nanoseconds, 0 for "not yet"; symbols are in the exchange's spelling.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+__all__ = ["ConnectionSeen", "Seen", "SilenceLimits", "SpotAnswer", "SymbolSeen"]
+
+# A promised repetition may be late, by the network's doing and by ours.
+REPEATS_MISSED = 2.5
+
+
+class SilenceLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long each level may be silent."""
+
+    turn_s: float
+    symbol_s: float
+    repeats_every_s: float | None
+    connection_s: float
+    quiet_s: float
+    """Connections whose usual pauses would allow for more are not judged by their quotes."""
+    source_s: float
+    exchange_s: float
+    first_data_s: float
+    max_jump: float
+    """A price that REST contradicts by a larger share is not believed any more."""
+
+    @property
+    def repeat_s(self) -> float | None:
+        """Return how long a symbol of a repeating source may be silent."""
+        if self.repeats_every_s is None:
+            return None
+        return max(REPEATS_MISSED * self.repeats_every_s, self.symbol_s / 4)
+
+    @property
+    def doubt_s(self) -> float:
+        """Return how long a usable symbol may be silent before anything is asked about it."""
+        return min(self.symbol_s, self.repeat_s or self.symbol_s)
+
+
+class SymbolSeen(NamedTuple):
+    """One symbol of a connection."""
+
+    symbol: str
+    subscribed_ns: int
+    """When it was asked for on the present connection; 0 also where it was refused."""
+    last_ns: int
+    """When its last quote came, on whatever connection."""
+    is_usable: bool
+
+
+class ConnectionSeen(NamedTuple):
+    """One connection; it has symbols, or it would not be there."""
+
+    number: int
+    """The same in all its lives."""
+    opened_ns: int
+    """Beginning of its present life; 0 while there is none."""
+    last_quote_ns: int
+    """In its present life."""
+    asked_ns: int
+    """Since when something is asked for on it; its opening will do once it has quoted."""
+    symbols: Sequence[SymbolSeen]
+    """Those that are not usable or were silent for ``SilenceLimits.doubt_s``; the others too, or
+    not: nobody doubts them."""
+
+
+class SpotAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What REST said of all symbols of the source, or that it could not be had."""
+
+    asked_ns: int
+    prices: dict[str, float] = {}
+    """In the exchange's units."""
+    trading: frozenset[str] | None = None
+    """Those that trade; None: not known."""
+    failure: str | None = None
+    """Why nothing came; never that we asked too often."""
+
+
+class Seen(NamedTuple):
+    """One turn."""
+
+    now_ns: int
+    connections: Sequence[ConnectionSeen]
+    answer: SpotAnswer | None
+    """The latest."""
+    sibling_quotes: int | None
+    """Quotes of the exchange's other market so far; None where no feed of it lives."""
+    mid: Callable[[str], float]
+    """The middle of a symbol's stored quote, in the exchange's units; 0: none."""

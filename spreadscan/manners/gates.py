@@ -1,0 +1,119 @@
+"""The ways to one address: for connects, for REST. Whoever is told to stay away stays away.
+
+A ban stands in the shared words, so that it holds for every process of the host at once. It is
+looked at after every wait: also who was in the queue when it came does not go.
+"""
+
+import asyncio
+import math
+
+from spreadscan.manners.bans import ban_s
+from spreadscan.runtime.clock import Clock
+from spreadscan.shm.governor import Allowance, Row, Turn, Turns
+
+__all__ = ["ConnectGate", "RestGate"]
+
+POLL_S = 0.05
+"""Turns are given back by other processes, which wake nobody here."""
+
+
+class _Gate:
+    def __init__(self, row: Row, clock: Clock) -> None:
+        self._row = row
+        self._clock = clock
+        self._bans = 0
+
+    @property
+    def banned_s(self) -> float:
+        """Return for how long nobody may ask."""
+        return max(0.0, (self._row.banned_until_ns - self._clock.monotonic_ns()) / 1e9)
+
+    def refused(self, status: int, retry_after: str) -> float | None:
+        """Stay away as long as an answer says; return for how long, None where it forbids nothing.
+
+        Args:
+            status: of the HTTP answer.
+            retry_after: that header, ``""`` when it is missing.
+        """
+        seconds = ban_s(status, retry_after, self._bans)
+        if seconds is not None:
+            self._bans += 1
+            self._row.ban(self._clock.monotonic_ns() + math.ceil(seconds * 1e9))
+        return seconds
+
+    def admitted(self) -> None:
+        """Note that the exchange let somebody in: the next ban is a first one."""
+        self._bans = 0
+
+    async def _is_allowed_within(self, patience_s: float) -> bool:
+        """Wait for the end of a ban; return False at once when it is further away than that."""
+        while (left_s := self.banned_s) > 0:
+            if left_s > patience_s:
+                return False
+            await asyncio.sleep(left_s)
+        return True
+
+
+class ConnectGate(_Gate):
+    """Whose turn it is to connect.
+
+    Args:
+        turns: of the address.
+        clock: monotonic.
+
+    Concurrency: one event loop; first come, first served within it.
+    """
+
+    def __init__(self, turns: Turns, clock: Clock) -> None:
+        super().__init__(turns, clock)
+        self._turns = turns
+        self._queue = asyncio.Lock()
+
+    async def turn(self, patience_s: float = math.inf) -> Turn | None:
+        """Wait until one more connection may be opened; None when a ban lasts too long.
+
+        Whoever gets a turn begins at once, is done or gives up within the longest time that the
+        turns allow for, and gives it back.
+
+        Args:
+            patience_s: no ban longer than this is waited for.
+        """
+        async with self._queue:
+            while await self._is_allowed_within(patience_s):
+                now_ns = self._clock.monotonic_ns()
+                turn = self._turns.take(now_ns)
+                if turn is not None:
+                    return turn
+                await asyncio.sleep(min(self._turns.free_ns(now_ns) / 1e9, POLL_S))
+        return None
+
+    def give_back(self, turn: Turn) -> None:
+        """End an attempt, however it went: the exchange has counted it by now, or never will."""
+        self._turns.give_back(turn, self._clock.monotonic_ns())
+
+
+class RestGate(_Gate):
+    """Whose turn it is to ask over REST.
+
+    Args:
+        allowance: of the address.
+        clock: monotonic.
+
+    Concurrency: one event loop.
+    """
+
+    def __init__(self, allowance: Allowance, clock: Clock) -> None:
+        super().__init__(allowance, clock)
+        self._allowance = allowance
+
+    async def turn(self, patience_s: float = math.inf) -> bool:
+        """Wait until one more request may be made; False when a ban lasts too long.
+
+        Args:
+            patience_s: no ban longer than this is waited for.
+        """
+        while await self._is_allowed_within(patience_s):
+            await asyncio.sleep(self._allowance.take(self._clock.monotonic_ns()) / 1e9)
+            if self.banned_s == 0:
+                return True
+        return False
