@@ -5,6 +5,7 @@ import sys
 from spreadscan.cli.bench import bench
 from spreadscan.cli.decode import decode
 from spreadscan.cli.group import command_group, run_group
+from spreadscan.cli.replay import replay
 from spreadscan.cli.shm_size import shm_size
 from spreadscan.cli.sim import sim
 from spreadscan.cli.up import up
@@ -15,6 +16,7 @@ app = command_group("spreadscan", "Spreads between spot and perpetual markets, l
 app.command("up")(up)
 app.command("sim")(sim)
 app.command("decode")(decode)
+app.command("replay")(replay)
 app.command("shm-size")(shm_size)
 app.command("bench")(bench)
 
