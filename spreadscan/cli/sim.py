@@ -50,6 +50,10 @@ def sim(  # noqa: PLR0913 - one parameter is one option of the command line
     scenario: Annotated[
         Path | None, typer.Option(help="A TOML file of [[fault]] and [[coin]] tables to play.")
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Write what every row quoted and when (spreadscan/sim/truth.py)."),
+    ] = None,
     tls: Annotated[
         bool, typer.Option("--tls", help="Serve https and wss; implied by https in [sim].")
     ] = False,
@@ -84,6 +88,7 @@ def sim(  # noqa: PLR0913 - one parameter is one option of the command line
                 recordings=tuple(_recording(text) for text in replay or ()),
                 replay=ReplaySettings(speed=_speed(speed), is_looping=loop),
                 scenario=_scenario(scenario, exchanges, universe_size),
+                truth=truth,
             )
             is_tls = tls or tls_fault is not None or tree.sim.rest_base.startswith("https:")
             served = _tls(_ca_file(tree, tls_dir, stack), tls_fault) if is_tls else None
@@ -94,6 +99,11 @@ def sim(  # noqa: PLR0913 - one parameter is one option of the command line
     if is_json:
         typer.echo(orjson.dumps(report).decode())
     else:
+        for event in report["overrun_events"]:
+            typer.echo(
+                f"overrun at {event['at_s']} s: {event['source']} {event['limit']} "
+                f"{event['found']}, allowed {event['allowed']}"
+            )
         typer.echo(
             f"stopped after {report['uptime_s']:.1f} s: {report['frames_sent']} frames sent, "
             f"{report['overruns']} limit overruns"

@@ -62,6 +62,12 @@ def up(  # noqa: PLR0913 - one parameter is one option of the command line
     speed: Annotated[
         str, typer.Option(help="Times the recorded pace; `max` is back to back.")
     ] = "1",
+    scenario: Annotated[
+        Path | None, typer.Option(help="With --sim: a TOML file of faults and coins to play.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="With --sim: write what every row quoted and when.")
+    ] = None,
     config: Annotated[
         Path, typer.Option(help="Configuration; its neighbours are read too.")
     ] = Path("config/config.toml"),
@@ -72,11 +78,11 @@ def up(  # noqa: PLR0913 - one parameter is one option of the command line
     runs, 78 when a file has to be mended.
     """
     for_s = None if duration is None else parse_duration_s(duration)
-    if replay and not sim:
-        raise typer.BadParameter("--replay needs --sim: only a simulated exchange can play it")
-    simulator_options = [word for text in replay or () for word in ("--replay", text)]
-    if replay:
-        simulator_options += ["--speed", speed]
+    simulator_options = _simulator_options(replay or [], speed, scenario, truth)
+    if simulator_options and not sim:
+        raise typer.BadParameter(
+            f"{simulator_options[0]} needs --sim: only a simulated exchange can play it"
+        )
     tree = load_config(config, is_sim=sim)
     lock = RoleLock(tree.path(tree.runtime.run_dir), ROLE)
     try:
@@ -97,6 +103,18 @@ def up(  # noqa: PLR0913 - one parameter is one option of the command line
     if as_json:
         sys.stdout.write(orjson.dumps(run.summary()).decode() + "\n")
     raise typer.Exit(run.conclude())
+
+
+def _simulator_options(
+    recordings: list[str], speed: str, scenario: Path | None, truth: Path | None
+) -> list[str]:
+    """Return what the simulator is told besides the configuration."""
+    options = [word for text in recordings for word in ("--replay", text)]
+    if recordings:
+        options += ["--speed", speed]
+    files = {"--scenario": scenario, "--truth": truth}
+    options += [word for name, file in files.items() if file for word in (name, str(file))]
+    return options
 
 
 class _Run:

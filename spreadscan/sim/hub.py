@@ -7,7 +7,7 @@ its buffer grows without bound.
 
 import asyncio
 import heapq
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +15,10 @@ from websockets.asyncio.server import ServerConnection
 from websockets.protocol import State
 
 from spreadscan.sim.faults import Disturbance
+from spreadscan.sim.gate import SimClock
 from spreadscan.sim.manners import Ledger
 from spreadscan.sim.market import Market, Quote
+from spreadscan.sim.truth import Fate, Witness
 from spreadscan.sim.venues import Frame, Moment, Session, Venue
 
 __all__ = ["Hub", "Link", "framed"]
@@ -70,14 +72,32 @@ class Link:
         self.out.clear()
 
 
+class _Told(NamedTuple):
+    """The quote that a frame tells, and its number in the truth."""
+
+    quote: Quote
+    number: int
+
+
+class _Parcel(NamedTuple):
+    """A frame before the faults get hold of it."""
+
+    row: int
+    form: str
+    frame: Frame
+    quote: Quote | None = None
+    """What it tells; None for a recorded frame."""
+
+
 class _Late(NamedTuple):
     """A delayed frame; in order of time, then of sending."""
 
     due_s: float
-    number: int
+    order: int
     row: int
     form: str
     frame: Frame
+    told: _Told | None
 
 
 class Hub:
@@ -87,7 +107,8 @@ class Hub:
         venues: every source; their listings, one after the other, are the rows.
         market: what the rows show.
         disturbance: what faults do to quotes.
-        wall_ms: the clock of the exchanges.
+        clock: the exchanges' wall clock, and the monotonic one of the truth.
+        witness: told what becomes of every quote; None where nobody asks.
     """
 
     def __init__(
@@ -95,11 +116,13 @@ class Hub:
         venues: Sequence[Venue],
         market: Market,
         disturbance: Disturbance,
-        wall_ms: Callable[[], int],
+        clock: SimClock,
+        witness: Witness | None = None,
     ) -> None:
+        self._clock = clock
+        self._witness = witness
         self._market = market
         self._disturbance = disturbance
-        self._wall_ms = wall_ms
         self._venues = [venue for venue in venues for _ in venue.listings]
         self._listings = [listing for venue in venues for listing in venue.listings]
         self._listeners: list[dict[str, set[Link]]] = [{} for _ in self._listings]
@@ -112,6 +135,7 @@ class Hub:
         self._dirty: list[Link] = []
         self._late: list[_Late] = []
         self._late_count = 0
+        self._gaps: set[int] = set()
 
     def listen(self, link: Link, row: int) -> None:
         """Send the row's quotes to this client from now on."""
@@ -128,6 +152,8 @@ class Hub:
             links.discard(link)
             if not links:
                 del forms[form]
+                if not forms and self._witness is not None:
+                    self._witness.went_deaf(row, self._clock.monotonic_s())
 
     def drop(self, link: Link) -> None:
         """Forget a client."""
@@ -145,18 +171,26 @@ class Hub:
 
     def publish(self, rows: Iterable[int], now_s: float) -> None:
         """Send the present quote of each row to its listeners."""
+        rows = list(rows)
         heard = [row for row in rows if self._listeners[row]]
-        self._send_quotes(heard, now_s, Moment(self._wall_ms()))
+        if self._witness is not None:
+            self._witness.came_about(rows)
+            for quote in self._market.quotes(rows) if rows else ():
+                if not self._listeners[quote.row]:
+                    number = self._witness.number(quote.row)
+                    self._witness.note(quote, number, Fate.UNHEARD, now_s)
+        self._send_quotes(heard, now_s, Moment(self._clock.wall_ms()))
 
     def snapshot(self, link: Link, row: int, now_s: float) -> None:
         """Send one client the present quote; a recorded row that has not begun has none."""
         form = link.session.form
         if row in self._recorded_rows:
-            frame = self._recorded.get(row)
-        else:
-            frame = self._encoded(self._market.quote(row), form, Moment(self._wall_ms()))
-        if frame is not None:
-            self._deliver((link,), row, form, frame, now_s)
+            if frame := self._recorded.get(row):
+                self._deliver((link,), _Parcel(row, form, frame), now_s)
+            return
+        quote = self._market.quote(row)
+        frame = self._encoded(quote, form, Moment(self._clock.wall_ms()))
+        self._deliver((link,), _Parcel(row, form, frame, quote), now_s)
 
     def speak_for(self, rows: Iterable[int]) -> None:
         """Let recordings quote these rows; the price process falls silent on them."""
@@ -168,7 +202,7 @@ class Hub:
         self._recorded[row] = frame
         self._market.follow(row, quoted_mid)
         for form, links in self._listeners[row].items():
-            self._deliver(links, row, form, frame, now_s)
+            self._deliver(links, _Parcel(row, form, frame), now_s)
 
     def resend_quiet(self, now_s: float) -> None:
         """Repeat rows that were silent for as long as their venue allows."""
@@ -180,7 +214,7 @@ class Hub:
             for link in self.listeners((row,)):
                 self.snapshot(link, row, now_s)
         own = [row for row in heard if row not in self._recorded_rows]
-        self._send_quotes(own, now_s, Moment(self._wall_ms(), is_repeat=True))
+        self._send_quotes(own, now_s, Moment(self._clock.wall_ms(), is_repeat=True))
 
     def release(self, now_s: float) -> None:
         """Send the delayed frames whose time has come."""
@@ -188,6 +222,8 @@ class Hub:
             late = heapq.heappop(self._late)
             links = self._listeners[late.row].get(late.form, ())
             self._put(links, late.row, framed(late.frame), now_s)
+            if self._witness is not None and late.told is not None and links:
+                self._witness.note(*late.told, Fate.LEFT, now_s)
 
     def send(self, link: Link, frame: Frame) -> None:
         """Send one client an answer, in order with its quotes."""
@@ -202,11 +238,14 @@ class Hub:
     def _send_quotes(self, rows: Sequence[int], now_s: float, moment: Moment) -> None:
         for quote in self._market.quotes(rows) if rows else ():
             for form, links in self._listeners[quote.row].items():
-                is_delta = quote.row in self._disturbance.delta_rows and not moment.is_repeat
+                # No exchange sends a change of something that it kept to itself.
+                is_delta = quote.row in self._disturbance.delta_rows and not (
+                    moment.is_repeat or quote.row in self._gaps
+                )
                 frame = self._encoded(
                     quote, form, moment._replace(is_delta=True) if is_delta else moment
                 )
-                self._deliver(links, quote.row, form, frame, now_s)
+                self._deliver(links, _Parcel(quote.row, form, frame, quote), now_s)
 
     def _encoded(self, quote: Quote, form: str, moment: Moment) -> Frame:
         row = quote.row
@@ -215,20 +254,39 @@ class Hub:
             moment = moment._replace(sent_ms=moment.sent_ms + skew_ms)
         return self._venues[row].encode(self._listings[row], quote, form, moment)
 
-    def _deliver(
-        self, links: Collection[Link], row: int, form: str, frame: Frame, now_s: float
-    ) -> None:
-        if not self._disturbance.touches(row):
-            self._put(links, row, framed(frame), now_s)
-            return
+    def _deliver(self, links: Collection[Link], parcel: _Parcel, now_s: float) -> None:
+        """Send a frame, or what the faults make of it."""
+        row = parcel.row
+        has_left = True
+        if self._disturbance.touches(row):
+            has_left = self._deliver_disturbed(links, parcel, now_s)
+        else:
+            self._put(links, row, framed(parcel.frame), now_s)
+        (self._gaps.discard if has_left else self._gaps.add)(row)
+        if self._witness is not None and (told := self._told(parcel.quote)) is not None:
+            self._witness.note(*told, Fate.LEFT if has_left else Fate.HELD, now_s)
+
+    def _deliver_disturbed(self, links: Collection[Link], parcel: _Parcel, now_s: float) -> bool:
+        """Send what the faults make of a frame; return whether the frame itself went out."""
+        row, form, frame, quote = parcel
+        has_left = False
         for delay_s, each in self._disturbance.outgoing(row, form, frame):
             if delay_s > 0:
                 self._late_count += 1
-                late = _Late(now_s + delay_s, self._late_count, row, form, each)
+                # Garbage and what another quote left behind tell nothing new.
+                told = self._told(quote) if each is frame else None
+                late = _Late(now_s + delay_s, self._late_count, row, form, each, told)
                 heapq.heappush(self._late, late)
                 self._sent_s[row] = now_s
             else:
                 self._put(links, row, framed(each), now_s)
+                has_left |= each is frame
+        return has_left
+
+    def _told(self, quote: Quote | None) -> _Told | None:
+        if quote is None or self._witness is None:
+            return None
+        return _Told(quote, self._witness.number(quote.row))
 
     def _put(self, links: Collection[Link], row: int, wire: bytes, now_s: float) -> None:
         self._sent_s[row] = now_s

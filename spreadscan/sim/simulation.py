@@ -20,6 +20,7 @@ from spreadscan.sim.replay import Player, ReplaySettings
 from spreadscan.sim.rest import boards_of
 from spreadscan.sim.scenario import Scenario
 from spreadscan.sim.server import Servers
+from spreadscan.sim.truth import Witness
 from spreadscan.sim.world import build_venues, listed_symbols
 
 __all__ = ["Simulation", "SimulationSettings"]
@@ -45,6 +46,8 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """(source, file)."""
     replay: ReplaySettings = ReplaySettings()
     scenario: Scenario = Scenario()
+    truth: Path | None = None
+    """Where to write down what every row quoted; see sim/truth.py."""
 
 
 class Simulation:
@@ -58,6 +61,7 @@ class Simulation:
 
     Raises:
         ConfigError: a recording cannot be played.
+        SpreadscanError: the file of the truth cannot be written.
         ValueError: the number of symbols is out of range.
 
     ``listen`` binds, ``run`` lets the world go on; a test may call ``step`` instead of ``run`` and
@@ -78,8 +82,19 @@ class Simulation:
         self.venues = build_venues(settings.exchanges, settings.symbols, settings.scenario.coin)
         self.listings = [listing for venue in self.venues for listing in venue.listings]
         self.market = Market(self.listings, settings.market, clock.wall_ms())
-        self.disturbance = Disturbance(listed_symbols(self.venues), settings.market.seed)
-        self.hub = Hub(self.venues, self.market, self.disturbance, clock.wall_ms)
+        listed = listed_symbols(self.venues)
+        self.disturbance = Disturbance(listed, settings.market.seed)
+        self._started_s = clock.monotonic_s()
+        self._witness: Witness | None = None
+        if settings.truth is not None:
+            self._witness = Witness(settings.truth, listed, self.listings, self._started_s)
+        self.hub = Hub(
+            self.venues,
+            self.market,
+            self.disturbance,
+            clock,
+            self._witness,
+        )
         self.directory = Directory(self.venues)
         boards = boards_of(self.venues, self.market)
         self.servers = Servers(self.venues, self.hub, self.directory, boards, clock)
@@ -89,7 +104,6 @@ class Simulation:
         self.players = [self._player(source, file) for source, file in settings.recordings]
         self.rest_url = settings.rest_base
         self.ws_url = settings.ws_base
-        self._started_s = clock.monotonic_s()
 
     def row(self, source: str, exchange_symbol: str) -> int:
         """Return the row of one listing.
@@ -130,8 +144,10 @@ class Simulation:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def close(self) -> None:
-        """Close both servers and every connection."""
+        """Close both servers, every connection and the file of the truth."""
         await self.servers.close()
+        if self._witness is not None:
+            self._witness.close()
 
     def step(self) -> Sequence[int]:
         """Let the market go one step and publish what changed; return those rows."""

@@ -6,10 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from spreadscan.sim.truth import load_truth
 
 COMMAND = (
     "import typer; from spreadscan.cli.sim import sim; "
@@ -77,6 +81,35 @@ def test_with_json_standard_output_is_one_report(start):
         "mexc_spot",
         "mexc_futures",
     }
+
+
+def test_limits_that_were_broken_are_named_at_the_end(start):
+    process = start()
+    base = process.stdout.readline().split()[3]
+
+    url = f"{base}/okx_spot/api/v5/public/instruments?instType=SPOT"
+    for _ in range(21):  # 20 in two seconds are allowed
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(url, timeout=TIMEOUT_S).close()
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+
+    *overruns, last = output.splitlines()
+    assert "1 limit overruns" in last
+    assert len(overruns) == 1
+    assert overruns[0].startswith("overrun at ")
+    assert overruns[0].endswith(" s: okx_spot rest_weight 21, allowed 20")
+
+
+def test_the_truth_is_a_file_of_every_row(start, tmp_path):
+    file = tmp_path / "truth.bin"
+
+    start("--for", "300ms", "--truth", file).communicate(timeout=TIMEOUT_S)
+
+    truth = load_truth(file)
+    assert len(truth.preface.rows) == 8 * 64
+    assert len(truth.records) > 0
+    assert truth.preface.started_ns <= truth.records["time_ns"].min()
 
 
 def test_a_taken_port_is_one_clear_line_and_exit_75(start):

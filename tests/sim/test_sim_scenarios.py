@@ -325,6 +325,26 @@ def test_deltas_add_up_to_the_truth(play, reader):
     play(body, {"at_s": 1, "kind": "deltas", "source": "bybit_futures"})
 
 
+def test_after_a_silence_deltas_begin_with_the_whole_level(play, reader):
+    async def body(world):
+        row = world.simulation.row("bybit_futures", "BTCUSDT")
+        async with world.connect("bybit_futures") as socket:
+            client = await subscribed(reader, socket, BYBIT)
+            world.tick_after(1)
+            world.step_until_changed(row)
+            world.tick_after(1)
+            for kind in ("snapshot", "delta"):
+                truth = world.step_until_changed(row)
+                push = await client.json()
+                assert (push["type"], push["data"]["u"]) == (kind, truth.update_id)
+
+    play(
+        body,
+        {"at_s": 0.5, "kind": "deltas", "source": "bybit_futures"},
+        {"at_s": 0.5, "kind": "stall", "source": "bybit_futures", "for_s": 1.0},
+    )
+
+
 def test_update_ids_begin_anew_at_one_with_a_snapshot(play, reader):
     async def body(world):
         async with world.connect("bybit_spot") as socket:

@@ -1,0 +1,142 @@
+"""The whole pipeline under faults raises no phantom signal, breaks no limit, comes back, grows not.
+
+The exchanges are simulated and know the true prices at every instant; ``oracle.py`` says what a
+phantom is.
+"""
+
+import collections
+import random
+
+import pytest
+from oracle import Kind
+from random_faults import end_s, random_faults
+
+from spreadscan.exchanges import sources
+from spreadscan.sim.truth import Fate
+
+SYMBOLS = 64
+# Everything runs by then, also on a busy machine; discovery is not what is under test here.
+FIRST_S = 25.0
+FRESH_WITHIN_S = 30.0
+QUIET_S = 35.0
+MAX_GROWTH_KIB = 4 * 1024
+MIN_SIGNALS = 100
+SEED = 20
+
+
+def grown(run):
+    """Return by how many KiB each process is larger than it was after a third of the run."""
+    found = {}
+    for name, samples in run.eyes.anonymous_kib.items():
+        growth = samples[-1] - max(samples[: len(samples) // 3])
+        if growth > MAX_GROWTH_KIB:
+            found[name] = growth
+    return found
+
+
+def planted(signals):
+    """Make of every signal one that was never true: what a broken reader or a lost update makes."""
+    chance = random.Random(SEED)
+    corrupted = signals.copy()
+    for record in corrupted:
+        other = signals[chance.randrange(len(signals))]
+        match chance.randrange(5):
+            case 0:  # a late leg
+                record["time_ns"] += 15_000_000_000
+            case 1:  # a price that never was, with an honest spread
+                record["spot_ask"] *= 1.001
+                ask, bid = float(record["spot_ask"]), float(record["futures_bid"])
+                record["gross_bps"] = (bid - ask) / ask * 1e4
+            case 2:  # spread of another moment
+                record["gross_bps"] += 1.0
+            case 3:  # contracts for coins
+                record["futures_bid_qty"] *= 10.0
+            case _:  # another symbol's prices
+                symbol_id = int(other["symbol_id"])
+                if symbol_id == record["symbol_id"]:
+                    symbol_id ^= 1
+                record["symbol_id"] = symbol_id
+    return corrupted
+
+
+def troubles_of(run, status):
+    """Return everything that is wrong with a run that has ended; empty if nothing is."""
+    signals = run.eyes.ring.signals()
+    verdicts = run.verdicts(signals)
+    # The same oracle, at the same run, shown what never was.
+    missed = [v for v in run.verdicts(planted(signals)) if v.kind is not Kind.PHANTOM]
+    kinds = collections.Counter(verdict.kind.name for verdict in verdicts)
+    unusable = [
+        f"{source} {symbol}"
+        for (source, symbol, _), is_usable in zip(
+            run.eyes.freshness.listings, run.eyes.freshness.usable, strict=True
+        )
+        if not is_usable
+    ]
+    found = {
+        "phantoms": [verdict.reason for verdict in verdicts if verdict.kind is Kind.PHANTOM],
+        "planted phantoms that passed": missed,
+        "signals the observer missed": run.eyes.ring.lost,
+        "limit overruns": run.overruns(),
+        "not fresh in time, by seconds": run.late(FRESH_WITHIN_S),
+        "not usable at the end": unusable,
+        "grown by KiB": grown(run),
+        "died": sorted(run.eyes.died),
+        "exit status": status,
+        "errors": run.errors if status else "",
+        # A run that says nothing proves nothing.
+        "too few signals": kinds["TRUE"] < MIN_SIGNALS and dict(kinds),
+        "faults that never came": len(run.faults) - run.simulator_log.count("fault at"),
+    }
+    return {name: trouble for name, trouble in found.items() if trouble}
+
+
+def rows_that_never_went_deaf(run):
+    deaf = set(run.truth.records["row"][run.truth.records["fate"] == Fate.DEAF].tolist())
+    return [name for row, name in enumerate(run.truth.preface.rows) if row not in deaf]
+
+
+def check_fault_run(run):
+    assert len({fault["kind"] for fault in run.faults}) >= 12
+    run.wait_until_s(max(end_s(fault) for fault in run.faults) + QUIET_S)
+    status = run.stop()
+
+    assert troubles_of(run, status) == {}
+
+
+@pytest.mark.timeout(300)
+def test_pipeline_under_random_faults_signals_only_what_was_true(fault_run):
+    faults = random_faults(SEED, first_s=FIRST_S, last_s=FIRST_S + 48.0, symbols=SYMBOLS)
+
+    check_fault_run(fault_run(faults))
+
+
+@pytest.mark.nightly
+def test_pipeline_under_ten_minutes_of_random_faults_signals_only_what_was_true(fault_run):
+    faults = random_faults(SEED + 1, first_s=FIRST_S, last_s=560.0, symbols=SYMBOLS)
+
+    check_fault_run(fault_run(faults))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "every_s",
+    [
+        # While they still come back, and once all of them are there again.
+        1.1,
+        pytest.param(12.0, marks=pytest.mark.nightly),
+    ],
+)
+def test_all_connections_cut_ten_times_in_a_row_break_no_limit_and_come_back(fault_run, every_s):
+    cuts = [FIRST_S + every_s * number for number in range(10)]
+    run = fault_run(
+        [{"at_s": cut, "kind": "drop", "source": source} for cut in cuts for source in sources()]
+    )
+    run.wait_until_s(cuts[-1] + 1.0)
+
+    run.wait_until_fresh(cuts[-1] + QUIET_S)
+    status = run.stop()
+
+    assert troubles_of(run, status) == {}
+    # They were really cut.
+    assert rows_that_never_went_deaf(run) == []
