@@ -38,7 +38,7 @@ def bench(
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure speed, each number with its baseline in the same run; about two minutes for all.
+    """Measure speed, each number with its baseline in the same run; about three minutes for all.
 
     Raises:
         BenchmarkError: there are no definitions, or none of that name.

@@ -1,25 +1,34 @@
 """Second process of the socket benchmarks: a WebSocket server that only sends quotes.
 
-``frame_sender.py COUNT`` makes COUNT frames, says its port and serves one connection after another
-until standard input ends. The path says what a client gets, then the connection is closed:
-``/burst/N`` the first N frames back to back, ``/paced/N/HZ`` N frames at a steady rate, each with
-the time just before its send (CLOCK_MONOTONIC, ns) as its update id.
+``frame_sender.py COUNT [CA_FILE]`` makes COUNT frames, says its port and serves one connection
+after another until standard input ends. With CA_FILE it serves over TLS and writes there whose
+certificates are to be believed; each frame is then a record of its own, as exchanges send them.
+The path says what a client gets, then the connection is closed: ``/burst/N`` the first N frames
+back to back, ``/paced/N/HZ`` N frames at a steady rate, each with the time just before its send
+(CLOCK_MONOTONIC, ns) as its update id.
 """
 
 import base64
 import hashlib
 import select
 import socket
+import ssl
 import struct
 import sys
 import time
+from pathlib import Path
 
 from quote_frames import frames
+from tls_channel import TlsChannel
+
+from spreadscan.sim.tls import server_context
 
 SOURCE = "binance_spot"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CLOSE = b"\x88\x02\x03\xe8"
 STAMP = b'"u":'
+
+Client = socket.socket | TlsChannel
 
 
 def server_frame(payload: bytes) -> bytes:
@@ -42,11 +51,17 @@ class Sender:
         self._joined = bytes(joined)
         self._parts = [_around_stamp(payload) for payload in made[:20_000]]
 
-    def burst(self, client: socket.socket, count: int) -> None:
-        with memoryview(self._joined) as view:
+    def burst(self, client: Client, count: int) -> None:
+        view = memoryview(self._joined)
+        if isinstance(client, TlsChannel):
+            starts = [0, *self._ends[: count - 1]]
+            client.send_records(
+                [view[start:end] for start, end in zip(starts, self._ends[:count], strict=True)]
+            )
+        else:
             client.sendall(view[: self._ends[count - 1]])
 
-    def paced(self, client: socket.socket, count: int, rate_hz: int) -> None:
+    def paced(self, client: Client, count: int, rate_hz: int) -> None:
         gap_ns = 1_000_000_000 // rate_hz
         next_ns = time.monotonic_ns() + gap_ns
         for number in range(count):
@@ -54,7 +69,8 @@ class Sender:
             while time.monotonic_ns() < next_ns:
                 pass
             client.sendall(server_frame(before + b"%d" % time.monotonic_ns() + after))
-            next_ns += gap_ns
+            # A sender that was kept from its core goes on from now, not with all that it missed.
+            next_ns = max(next_ns, time.monotonic_ns() - gap_ns) + gap_ns
 
 
 def _around_stamp(payload: bytes) -> tuple[bytes, bytes]:
@@ -62,7 +78,7 @@ def _around_stamp(payload: bytes) -> tuple[bytes, bytes]:
     return before + STAMP, rest[rest.index(b",") :]
 
 
-def handshake(client: socket.socket) -> list[str]:
+def handshake(client: Client) -> list[str]:
     """Answer the upgrade request; return the parts of its path."""
     request = b""
     while b"\r\n\r\n" not in request:
@@ -83,8 +99,7 @@ def handshake(client: socket.socket) -> list[str]:
     return first.split(b" ")[1].decode().strip("/").split("/")
 
 
-def serve(client: socket.socket, sender: Sender) -> None:
-    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def serve(client: Client, sender: Sender) -> None:
     way, *numbers = handshake(client)
     if way == "burst":
         sender.burst(client, int(numbers[0]))
@@ -96,18 +111,20 @@ def serve(client: socket.socket, sender: Sender) -> None:
     client.recv(4096)
 
 
-def main(count: int) -> None:
+def main(count: int, ca_file: Path | None) -> None:
     sender = Sender(count)
+    context: ssl.SSLContext | None = None if ca_file is None else server_context(ca_file)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sys.stdout.write(f"{listener.getsockname()[1]}\n")
         sys.stdout.flush()
         while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
             client, _ = listener.accept()
             with client:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 try:
-                    serve(client, sender)
+                    serve(client if context is None else TlsChannel(client, context), sender)
                 except OSError as error:
                     sys.stderr.write(f"frame_sender: {error}\n")
 
 
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

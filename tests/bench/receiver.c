@@ -1,31 +1,28 @@
-/* The feed's work in plain C, as a measure for the kernel: WebSocket frames from a blocking socket,
+/* The feed's work in plain C, as a measure for the kernel: WebSocket frames from a blocking wire,
  * JSON values by a search for their keys, symbol by hash, price into the seqlocked store, bit into
  * the bitmap. No per-source counters, no health, no Python.
  *
- *     receiver PORT PATH SYMBOLS PRICES DIRTY
+ *     receiver PORT PATH SYMBOLS PRICES DIRTY [CA_FILE]
  *
- * SYMBOLS holds one name a line, the line number is the id. PRICES and DIRTY are mapped files.
- * Prints "COUNT ELAPSED_NS", and for a path with /paced/ the latency of each frame in ns, one a line.
+ * SYMBOLS holds one name a line, the line number is the id. PRICES and DIRTY are mapped files. CA_FILE
+ * is whose certificates are believed, in a build over TLS.
+ * Prints "COUNT CPU_NS", and for a path with /paced/ the latency of each frame in ns, one a line.
  */
-#include <arpa/inet.h>
+#include <fcntl.h>
 #include <math.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "atomics.h"
 #include "layout.h"
-
-#include <string.h>
+#include "wire.h"
 
 #define TABLE_SIZE 4096
-#define BUFFER_BYTES (256 * 1024)
 #define MAX_SAMPLES 1000000
 
 typedef struct {
@@ -41,15 +38,18 @@ static price_data_t last[MAX_SYMBOLS];
 static int64_t *samples;
 static long sample_count;
 
-static void die(const char *what) {
-    perror(what);
-    exit(1);
+static int64_t read_clock_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return read_clock_ns(CLOCK_MONOTONIC);
+}
+
+static int64_t cpu_ns(void) {
+    return read_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static uint32_t hash_of(const char *name, size_t length) {
@@ -164,20 +164,15 @@ static int consume(const char *p, const char *end, int64_t received_ns) {
     return 1;
 }
 
-static int connect_to(int port, const char *path) {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+static wire_t connect_to(int port, const char *path, const char *ca_file) {
     char request[512];
-    int one = 1, server = socket(AF_INET, SOCK_STREAM, 0);
-    if (server < 0 || connect(server, (struct sockaddr *)&address, sizeof address)) die("connect");
-    setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    wire_t server = wire_open(port, ca_file);
     int length = snprintf(request, sizeof request,
                           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
                           "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
                           path, port);
-    if (write(server, request, (size_t)length) != length) die("write");
+    wire_write(server, request, length);
     return server;
 }
 
@@ -201,20 +196,18 @@ static const char *consume_frames(const char *p, const char *end, long *count) {
 }
 
 int main(int argc, char **argv) {
-    static char buffer[BUFFER_BYTES];
+    static char buffer[WIRE_BUFFER_BYTES];
     size_t held = 0;
     long count = 0;
-    int64_t first_ns = 0;
-    if (argc != 6) return 64;
+    int64_t began_ns = 0;
+    if (argc != 6 && argc != 7) return 64;
     load_symbols(argv[3]);
     prices = map_file(argv[4]);
     dirty = map_file(argv[5]);
     if (strstr(argv[2], "/paced/")) samples = calloc(MAX_SAMPLES, sizeof *samples);
-    int server = connect_to(atoi(argv[1]), argv[2]);
+    wire_t server = connect_to(atoi(argv[1]), argv[2], argc == 7 ? argv[6] : NULL);
     for (int upgraded = 0;;) {
-        ssize_t got = recv(server, buffer + held, BUFFER_BYTES - held, 0);
-        if (got <= 0) die("recv");
-        held += (size_t)got;
+        held += wire_read(server, buffer + held, sizeof buffer - held);
         const char *start = buffer;
         if (!upgraded) {
             char *body = memmem(buffer, held, "\r\n\r\n", 4);
@@ -222,13 +215,13 @@ int main(int argc, char **argv) {
             upgraded = 1;
             start = body + 4;
         }
-        if (!first_ns && start < buffer + held) first_ns = now_ns();
+        if (!began_ns) began_ns = cpu_ns();
         start = consume_frames(start, buffer + held, &count);
         if (!start) break;
         held -= (size_t)(start - buffer);
         memmove(buffer, start, held);
     }
-    printf("%ld %lld\n", count, (long long)(now_ns() - first_ns));
+    printf("%ld %lld\n", count, (long long)(cpu_ns() - began_ns));
     for (long i = 0; i < sample_count; i++) printf("%lld\n", (long long)samples[i]);
     return 0;
 }

@@ -3,6 +3,10 @@
 import importlib
 import json
 import os
+import socket
+import ssl
+from concurrent import futures
+from pathlib import Path
 
 import pytest
 import typer
@@ -11,6 +15,7 @@ from typer.testing import CliRunner
 from spreadscan.cli import bench as command
 from spreadscan.cli.group import OneLineErrors
 from spreadscan.errors import EXIT_USAGE
+from spreadscan.exchanges import sources
 from spreadscan.ops.benchmark import (
     Benchmark,
     BenchmarkError,
@@ -24,6 +29,8 @@ from spreadscan.ops.benchmark import (
     run_benchmarks,
     select,
 )
+from spreadscan.runtime.trust import Trust
+from spreadscan.sim.tls import server_context
 
 DEFINITION = """
 from spreadscan.ops.benchmark import Benchmark, CannotMeasure, Result
@@ -132,6 +139,9 @@ def test_checkout_defines_every_number_that_exists_today():
         "engine_scan.all", "decode.binance_spot", "decode.binance_futures", "decode.okx_spot",
         "decode.okx_futures", "write_to_signal.spin", "write_to_signal.eventfd", "feed_rss",
         "socket_to_store.websockets_orjson", "socket_to_store.c", "paced_latency.c",
+        "socket_to_store_tls.websockets_orjson", "socket_to_store_tls.c",
+        *(f"feed_full_universe.{source}" for source in sources()),
+        *(f"feed_rss.{source}" for source in sources()),
     } <= set(names)  # fmt: skip
 
 
@@ -144,24 +154,30 @@ def test_real_benchmark_runs_and_beats_its_python_twin():
     assert results[0].ratio > 1
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="sender and receiver need a core each")
-def test_all_three_receivers_leave_the_same_prices_in_the_store(monkeypatch):
+NEEDS_TWO_CORES = pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="the two sides need a core each"
+)
+
+
+@NEEDS_TWO_CORES
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_all_three_receivers_leave_the_same_prices_in_the_store(monkeypatch, tmp_path, scheme):
     monkeypatch.syspath_prepend(str(command.DEFINITIONS))
     c_receiver, regions_of, peers, receivers = map(
         importlib.import_module, ("c_receiver", "mapped_regions", "peer", "receivers")
     )
 
     count, path, tables = 2_000, "/burst/2000", []
-    with peers.peer("frame_sender.py", count) as sender:
-        port = int(peers.line_of(sender))
+    ca_file = tmp_path / "ca.pem" if scheme == "wss" else None
+    if scheme == "wss" and not Path("/usr/include/openssl/ssl.h").exists():
+        pytest.skip("no headers of OpenSSL on this machine")
+    with peers.peer("frame_sender.py", count, *filter(None, [ca_file])) as sender:
+        url = f"{scheme}://127.0.0.1:{(port := int(peers.line_of(sender)))}{path}"
+        context = ca_file and Trust(ca_file).context()
         for receive in (
-            lambda regions: receivers.FeedReceiver(regions).burst(
-                f"ws://127.0.0.1:{port}{path}", count
-            ),
-            lambda regions: c_receiver.CReceiver(regions).burst(port, path, count),
-            lambda regions: receivers.PythonReceiver(regions).burst(
-                f"ws://127.0.0.1:{port}{path}", count
-            ),
+            lambda regions: receivers.FeedReceiver(regions, context).burst(url, count),
+            lambda regions: c_receiver.CReceiver(regions, ca_file).burst(port, path, count),
+            lambda regions: receivers.PythonReceiver(regions, context).burst(url, count),
         ):
             with regions_of.temporary_regions() as regions:
                 receive(regions)
@@ -173,6 +189,62 @@ def test_all_three_receivers_leave_the_same_prices_in_the_store(monkeypatch):
     for field in ("bid", "ask", "bid_qty", "ask_qty", "update_id"):
         assert (ours[field][written] == by_c[field][written]).all()
         assert (ours[field][written] == by_python[field][written]).all()
+
+
+def test_sender_makes_one_record_of_each_part(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(command.DEFINITIONS))
+    channels = importlib.import_module("tls_channel")
+    server, raw = socket.socketpair()
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    served = server_context(tmp_path / "ca.pem")
+    context = Trust(tmp_path / "ca.pem").context()
+    client = context.wrap_bio(received, to_send, server_hostname="localhost")
+    parts = [b"first", b"second", b"third"]
+
+    def serve():
+        channel = channels.TlsChannel(server, served)
+        channel.recv(1)
+        channel.send_records([memoryview(part) for part in parts])
+        server.close()
+
+    with raw, futures.ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(serve)
+        while not has_agreed(client):
+            raw.sendall(to_send.read())
+            received.write(raw.recv(65_536))
+        client.write(b"x")
+        raw.sendall(to_send.read())
+        while chunk := raw.recv(65_536):
+            received.write(chunk)
+        serving.result()
+
+    # One call returns at most one record.
+    assert [client.read(100) for _ in parts] == parts
+
+
+def has_agreed(client):
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
+
+
+@NEEDS_TWO_CORES
+def test_eventfd_alone_is_measured_once_for_each_sample(monkeypatch):
+    monkeypatch.syspath_prepend(str(command.DEFINITIONS))
+
+    assert importlib.import_module("wake_floor").eventfd_us(200) > 0
+
+
+def test_priority_of_a_latency_is_given_back(monkeypatch):
+    monkeypatch.syspath_prepend(str(command.DEFINITIONS))
+    before = os.sched_getscheduler(0)
+
+    with importlib.import_module("peer").ahead_of_others():
+        pass
+
+    assert os.sched_getscheduler(0) == before
 
 
 def test_benchmark_that_returns_other_names_than_declared_is_a_mistake():
