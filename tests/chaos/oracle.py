@@ -7,7 +7,9 @@ run queues (``in_flight_s``) also its neighbours in time. A leg of a signal must
 * another price or size than the source ever showed, or sides of two of its quotes: PHANTOM
 * a quote whose successor left more than in_flight_s before S: PHANTOM
 * a quote of a row that lost its last listener more than in_flight_s before S: PHANTOM
-* received at a time at which it was not sent, or older than the leg's age limit: PHANTOM
+* said to have come after it was last sent or before it came about, or older than the leg's age
+  limit: PHANTOM. A client may make a quote older than it is to it: one that was sent late, or long
+  after it came about, has the age of its exchange time
 * otherwise, if nothing newer came about more than in_flight_s before S: TRUE
 * otherwise all newer ones were HELD by a fault, and nobody could know: UNKNOWABLE
 
@@ -127,8 +129,13 @@ class Oracle:
             return why_not_now(events, is_equal, signal_ns)
         received_ns = signal_ns - leg.age_us * 1000
         sent_ns = events["time_ns"][is_equal & (events["fate"] == Fate.LEFT)]
-        if not np.any(np.abs(sent_ns - received_ns) <= self._in_flight_ns):
-            return "was not sent when it is said to have come"
+        # A repeat has the number of what it repeats.
+        numbers = np.unique(events["number"][found])
+        born_ns = events["time_ns"][np.isin(events["number"], numbers)].min()
+        if received_ns < born_ns - self._in_flight_ns:
+            return "is said to have come before it came about"
+        if received_ns > sent_ns.max() + self._in_flight_ns:
+            return "is said to have come after it was last sent"
         return ""
 
 

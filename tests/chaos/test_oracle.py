@@ -110,7 +110,7 @@ def test_age_that_hides_how_old_a_quote_is_makes_it_a_phantom():
     verdict = oracle.judge(signal_of(19.0, spot_age_s=0.1, futures_age_s=9.0))
 
     assert verdict.kind is Kind.PHANTOM
-    assert "was not sent when it is said to have come" in verdict.reason
+    assert "is said to have come after it was last sent" in verdict.reason
 
 
 def test_quote_that_no_client_was_sent_is_a_phantom():
