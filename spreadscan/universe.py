@@ -58,6 +58,8 @@ class Universe(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of symbols given up since then, by name: theirs if they return."""
     is_price_proven: bool = False
     """Whether prices had a say in it, in this run or before."""
+    turnover_usd: dict[str, dict[str, float]] = {}
+    """Of the last 24 hours, by source and exchange symbol, where the exchange told."""
 
     @property
     def num_symbols(self) -> int:
@@ -103,6 +105,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """See `Universe`; 0 where another program wrote the set."""
     retired_ids: dict[str, int] = {}
     is_price_proven: bool = False
+    turnover_usd: dict[str, dict[str, float]] = {}
     per_source_counts: dict[str, int]
     per_direction_counts: dict[str, int]
     validation_stats: dict[str, Any]
@@ -138,6 +141,7 @@ def load_universe(directory: Path) -> Universe:
         next_symbol_id=metadata.next_symbol_id,
         retired_ids=metadata.retired_ids,
         is_price_proven=metadata.is_price_proven,
+        turnover_usd=metadata.turnover_usd,
     )
     _check(universe, str(directory / DIRECTIONS))
     return universe
@@ -210,6 +214,7 @@ def write_universe(
         next_symbol_id=universe.first_free_id,
         retired_ids=universe.retired_ids,
         is_price_proven=universe.is_price_proven,
+        turnover_usd=universe.turnover_usd,
         per_source_counts=per_source_counts(universe),
         per_direction_counts=per_direction_counts(universe),
         validation_stats=dict(validation_stats or {}),

@@ -8,12 +8,17 @@ from typing import Annotated
 import msgspec
 import orjson
 import typer
+from rich.console import Console
 
 from spreadscan.cli.duration import parse_duration_s
+from spreadscan.cli.feeds_view import feed_details, feeds_table
 from spreadscan.cli.group import command_group, run_group
 from spreadscan.config import load_config
 from spreadscan.errors import EXIT_TEMPORARY
+from spreadscan.ops.command import EXIT_NOTHING_RUNS
+from spreadscan.ops.feeds_now import NOT_RUNNING, feeds_now
 from spreadscan.ops.reload import Changes, Reloaded, reload_universe
+from spreadscan.runtime.clock import SystemClock
 
 __all__ = ["app", "main"]
 
@@ -52,6 +57,43 @@ def reload(
         late = "; ".join(f"{name} ({words})" for name, words in outcome.missing.items())
         typer.echo(f"spread-ctl: not obeyed within {timeout_s:g} s: {late}", err=True)
         raise typer.Exit(EXIT_TEMPORARY)
+
+
+@app.command("status")
+def status(
+    *,
+    source: Annotated[str | None, typer.Option(metavar="NAME", help="One source alone.")] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --source: who is on which connection.")
+    ] = False,
+    sim: Annotated[bool, typer.Option("--sim", help="The pipeline of `up --sim`.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: Annotated[
+        Path, typer.Option(help="Configuration; its neighbours are read too.")
+    ] = Path("config/config.toml"),
+) -> None:
+    """Show how the feeds are: symbols with usable prices, connections, refusals, lag.
+
+    What a process said before it ended is never shown as live. Exits 0 when every feed that is
+    shown runs, 3 when none does, 75 when some do not.
+    """
+    feeds = feeds_now(load_config(config, is_sim=sim), SystemClock())
+    if source is not None:
+        names = [feed.source for feed in feeds]
+        if source not in names:
+            raise typer.BadParameter(f"found {source!r}, expected one of {', '.join(names)}")
+        feeds = [feed for feed in feeds if feed.source == source]
+    elif verbose:
+        raise typer.BadParameter("--verbose needs --source: it shows every symbol")
+    running = [feed for feed in feeds if feed.state != NOT_RUNNING]
+    if as_json:
+        typer.echo(orjson.dumps({"feeds": msgspec.to_builtins(feeds)}).decode())
+    elif verbose:
+        Console().print(feed_details(feeds[0], SystemClock().monotonic_ns()))
+    else:
+        Console().print(feeds_table(feeds))
+    if len(running) < len(feeds):
+        raise typer.Exit(EXIT_TEMPORARY if running else EXIT_NOTHING_RUNS)
 
 
 def main() -> int:

@@ -151,6 +151,7 @@ def _discover(config: Config, output: Path, options: Namespace, open_routes: Ope
             last.generation + 1,
             stamp,
             is_price_proven=was_priced or any(member.price is not None for member in members),
+            turnover_usd=_turnover_usd(found, members),
         ),
         last=last.universe,
         outcomes=outcomes,
@@ -199,8 +200,29 @@ async def _validate(config: Config, found: Intersection) -> dict[str, Validation
         return await validate_all(jobs, probe_settings(config, clock), report)
 
 
+def _turnover_usd(found: Intersection, members: Sequence[Member]) -> dict[str, dict[str, float]]:
+    """Return what the listings in use trade in a day."""
+    used = {
+        (source_id, leg.exchange_symbol)
+        for symbol in found.symbols
+        for source_id, leg in enumerate(symbol.instruments)
+        if leg is not None
+    }
+    turnovers: dict[str, dict[str, float]] = {}
+    for member in members:
+        if member.turnover_usd is not None and member.key in used:
+            of_source = turnovers.setdefault(member.source, {})
+            of_source[member.exchange_symbol] = round(member.turnover_usd)
+    return turnovers
+
+
 def _universe(
-    found: Intersection, generation: int, stamp: str, *, is_price_proven: bool = False
+    found: Intersection,
+    generation: int,
+    stamp: str,
+    *,
+    is_price_proven: bool = False,
+    turnover_usd: dict[str, dict[str, float]] | None = None,
 ) -> Universe:
     return Universe(
         generation=generation,
@@ -210,6 +232,7 @@ def _universe(
         next_symbol_id=found.next_symbol_id,
         retired_ids=found.retired_ids,
         is_price_proven=is_price_proven,
+        turnover_usd=turnover_usd or {},
     )
 
 

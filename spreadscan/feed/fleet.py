@@ -3,33 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from spreadscan.feed.connection import Connection
 from spreadscan.feed.shared import Shared
 from spreadscan.kernel.extract import Extractor
 from spreadscan.manners.placement import Move, Placement
 from spreadscan.model import SlotFlag
+from spreadscan.runtime.plan_file import PlanRow
 from spreadscan.shm.layout import FeedCounter
 
-__all__ = ["Fleet", "PlanRow"]
+__all__ = ["Fleet"]
 
 Legs = Sequence[tuple[str, int, float, float]]
 """As `Universe.legs` returns them: (exchange symbol, symbol id, price multiplier, factor)."""
-
-
-class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection, as it is shown to an operator."""
-
-    number: int
-    symbols: tuple[str, ...]
-    """In the exchange's spelling."""
-    state: str
-    """See `Connection.state`."""
-    opened_ns: int
-    """Monotonic; 0 while there is none."""
-    messages: int
-    """Quotes that came on the present one."""
 
 
 class Fleet:

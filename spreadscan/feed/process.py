@@ -21,6 +21,8 @@ from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.manners.allowances import allowances_of
 from spreadscan.manners.gates import RestGate
+from spreadscan.manners.shards import expected_rates
+from spreadscan.runtime.plan_file import PlanFile
 from spreadscan.runtime.process import Context
 from spreadscan.runtime.trust import trust_of
 from spreadscan.shm.health import HealthReader
@@ -59,7 +61,7 @@ class _Feed:
         restart = source.spec.restart_update_id
         extractor = Extractor(source.spec.plan, [])
         self._context = context
-        self._source_id = source.source_id
+        self._source_id, self._source_name = source.source_id, source.name
         # Of a universe that was refused; nothing of it is written back as obeyed.
         self._refused_generation: int | None = None
         self._trouble = ""
@@ -93,6 +95,7 @@ class _Feed:
             allowances=allowances,
         )
         self._fleet = Fleet(shared, extractor)
+        self._plan_file = PlanFile(config.path(config.runtime.run_dir), source.name)
         self._spot_check = SpotCheck(
             source=source,
             policy=SpotPolicy(
@@ -137,8 +140,9 @@ class _Feed:
         Raises:
             ValueError: the kernel refuses an instrument; everything is as it was.
         """
-        legs = self._context.universe.legs(self._source_id)
-        self._fleet.adopt(legs)
+        universe = self._context.universe
+        legs = universe.legs(self._source_id)
+        self._fleet.adopt(legs, expected_rates(universe.turnover_usd.get(self._source_name, {})))
         self._watch.adopt(legs)
 
     async def beat(self) -> None:
@@ -155,6 +159,7 @@ class _Feed:
             sink.set_wake_fd(wakeup.refresh())
             self._fleet.check()
             self._watch.turn()
+            self._plan_file.publish(self._fleet.plan, context.clock.monotonic_ns())
             context.health.set(FeedCounter.SYMBOLS_MISSING, self._watch.missing_count)
             if self._recorder is not None:
                 self._recorder.check()

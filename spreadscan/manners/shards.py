@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-__all__ = ["SEPARATOR_BYTES", "Leg", "batches", "plan_shards"]
+__all__ = ["SEPARATOR_BYTES", "Leg", "batches", "expected_rates", "plan_shards"]
 
 Leg = tuple[str, int]
 """(exchange symbol, symbol id)"""
@@ -12,6 +12,18 @@ Item = TypeVar("Item")
 
 SEPARATOR_BYTES = 3
 """What a topic costs beside itself in a JSON array: two quotes and a comma."""
+
+
+def expected_rates(turnover_usd: Mapping[str, float]) -> dict[str, float]:
+    """Return how often symbols may be expected to quote, relative to each other.
+
+    Quotes grow slower than trading: a coin with a hundred times the turnover of another changes
+    its book some ten times as often. The bound keeps a dead coin from counting as nothing.
+
+    Args:
+        turnover_usd: of a day, by exchange symbol.
+    """
+    return {symbol: max(1.0, usd) ** 0.5 for symbol, usd in turnover_usd.items()}
 
 
 def plan_shards(

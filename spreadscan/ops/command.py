@@ -24,6 +24,7 @@ __all__ = [
     "NothingRuns",
     "Standing",
     "ask",
+    "is_running",
     "running_programs",
 ]
 
@@ -92,7 +93,7 @@ def running_programs(config: Config) -> list[Program]:
         NothingRuns: there is none.
         RunFolderRefused: the locks cannot be looked at.
     """
-    found = [program for program in _candidates(config) if _is_running(config, program)]
+    found = [program for program in _candidates(config) if is_running(config, program)]
     if not found:
         raise NothingRuns(str(config.path(config.runtime.run_dir)))
     return found
@@ -141,14 +142,14 @@ class Follower:
         """Return how every asked program stands, and every other that runs meanwhile."""
         found = []
         for program in _candidates(self._config):
-            is_running = _is_running(self._config, program)
-            if is_running or program.name in self._asked:
+            lives = is_running(self._config, program)
+            if lives or program.name in self._asked:
                 assert program.health_slot is not None, program.name
                 slot = self._health.slot(program.health_slot)
                 found.append(
                     Standing(
                         program=program.name,
-                        is_running=is_running,
+                        is_running=lives,
                         quiet_s=(time.monotonic_ns() - slot.heartbeat_ns) / 1e9,
                         slot=slot,
                     )
@@ -177,7 +178,12 @@ def _candidates(config: Config) -> list[Program]:
     ]
 
 
-def _is_running(config: Config, program: Program) -> bool:
+def is_running(config: Config, program: Program) -> bool:
+    """Tell whether a program's process lives: by its lock, never by a pid.
+
+    Raises:
+        RunFolderRefused: the lock cannot be looked at.
+    """
     try:
         return is_lock_held(config.path(config.runtime.run_dir), program.name)
     except OSError as error:

@@ -226,6 +226,17 @@ def test_listing_that_costs_something_else_is_quarantined_and_told(discover, lis
     assert "quarantined: mexc_spot AAUSDT not used: it costs 9" in report
 
 
+def test_turnovers_of_what_is_used_go_to_the_feeds(discover, listings):
+    folder = listings(["AA"])
+    price_with(folder, {"mexc_spot": {"AA": 1.0, "GONE": 1.0}})
+    mark = [[{"symbol": "AAUSDT", "markPrice": "1"}]]
+    (folder / "binance_futures.tickers.json").write_text(json.dumps(mark), encoding="utf-8")
+
+    assert discover(folder)[0] == 0
+
+    assert load_universe(discover.output).turnover_usd == {"mexc_spot": {"AAUSDT": 1000.0}}
+
+
 def test_prices_that_cannot_be_read_are_told_and_nothing_else_stops(discover, listings):
     folder = listings(["AA"])
     (folder / "okx_spot.tickers.json").write_text("[<html>]", encoding="utf-8")

@@ -6,7 +6,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spreadscan.manners.shards import batches, plan_shards
+from spreadscan.manners.shards import batches, expected_rates, plan_shards
 
 
 def legs_of(ids):
@@ -111,3 +111,22 @@ def test_batches_that_do_not_fit_are_halved_until_they_do(items, size, most):
 
 def test_single_item_that_does_not_fit_is_a_batch_of_its_own():
     assert list(batches([1, 99, 2], 3, lambda batch: sum(batch) < 10)) == [[1], [99], [2]]
+
+
+def test_busier_coins_are_expected_to_quote_more_often_but_not_in_proportion():
+    rates = expected_rates({"BTC": 1e10, "COIN": 1e6, "DEAD": 0.0})
+
+    assert rates["BTC"] / rates["COIN"] == 100.0
+    assert rates["DEAD"] == 1.0
+
+
+def test_busy_coins_are_spread_over_connections():
+    legs = [(f"S{number}", number) for number in range(40)]
+    rates = expected_rates({symbol: 10.0 ** (10 - number / 5) for symbol, number in legs})
+
+    shards = plan_shards(legs, 10, rates=rates)
+
+    loads = sorted(sum(rates[symbol] for symbol, _ in shard) for shard in shards)
+    assert loads[-1] <= 1.5 * loads[0]
+    assert all(len(shard) <= 10 for shard in shards)
+    assert plan_shards(legs, 10, rates=rates) == shards
