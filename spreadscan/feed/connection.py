@@ -169,6 +169,7 @@ class Connection:
         old.proven = (
             frozenset(filter(shared.is_live, old.carried)) if self._has(old) else old.proven
         )
+        old.forget_heard()
         lives.create_task(new.live())
         end_s = shared.now_s() + rotation.OVERLAP_S
         while self._has(old) and self._has(new) and not self._is_taken_over(old, new):

@@ -79,6 +79,11 @@ class Link:
         """Symbols that are to come, or still come, on it."""
         return self._subscriptions.carried
 
+    def forget_heard(self) -> None:
+        """Begin anew to note who is quoted: an earlier overlap proves nothing now."""
+        if isinstance(self.listener, SettledListener):
+            self.listener.heard.clear()
+
     @property
     def heard(self) -> frozenset[str]:
         """Symbols that were quoted on it while it followed another one."""

@@ -260,7 +260,7 @@ class _Writer:
         for (_, file), size in zip(segments, sizes, strict=True):
             if excess <= 0:
                 break
-            file.unlink()
+            file.unlink(missing_ok=True)
             excess -= size
             deleted += 1
         if deleted:
@@ -354,9 +354,15 @@ def _forget_universes(root: Path) -> None:
         if folder.is_dir()
         for name, _ in segments_in(folder)
     }
-    kept = list((root / UNIVERSE_FOLDER).iterdir())
-    newest_s = max((folder.stat().st_mtime for folder in kept), default=0.0)
-    for folder in kept:
-        is_young = folder.stat().st_mtime > newest_s - YOUNG_S
+    # Other feeds keep and forget here too: what is being put in place has a name with a dot, and
+    # what is gone by now needs no forgetting.
+    kept: dict[Path, float] = {}
+    for folder in (root / UNIVERSE_FOLDER).iterdir():
+        if not folder.name.startswith("."):
+            with contextlib.suppress(FileNotFoundError):
+                kept[folder] = folder.stat().st_mtime
+    newest_s = max(kept.values(), default=0.0)
+    for folder, made_s in kept.items():
+        is_young = made_s > newest_s - YOUNG_S
         if folder.name not in named and not is_young:
             shutil.rmtree(folder, ignore_errors=True)

@@ -132,13 +132,21 @@ class SpotCheck:
         body, asked_ns = await self._get(session, ticker.request)
         rows = await asyncio.to_thread(ticker.parse, body)
         if asked_ns >= self._next_listing_ns:
-            self._trading = await self._listed(session)
+            self._trading = await self._listed_or_none(session)
             self._next_listing_ns = asked_ns + round(LISTING_TURNS * self._policy.interval_s * 1e9)
         return SpotAnswer(
             asked_ns=asked_ns,
             prices={row.exchange_symbol: row.price for row in rows if row.price is not None},
             trading=self._trading,
         )
+
+    async def _listed_or_none(self, session: "aiohttp.ClientSession") -> frozenset[str] | None:
+        """Return what trades; None where the listing cannot be had: the prices stand without it."""
+        try:
+            return await self._listed(session)
+        except (OSError, DiscoveryError) as error:
+            self._log.warning("REST: no listing: %s", str(error) or type(error).__name__)
+            return None
 
     async def _listed(self, session: "aiohttp.ClientSession") -> frozenset[str] | None:
         """Return the symbols that trade; None when the listing lacks too many of ours."""

@@ -136,9 +136,8 @@ class Watch:
         )
         for number, reason in decisions.drop.items():
             connections[number].drop(reason)
-        late = self._backlog.look(
-            now_ns, (n for n, row in connections.items() if row.listener and row.listener.behind_ns)
-        )
+        behind = [n for n, row in connections.items() if row.listener and row.listener.behind_ns]
+        late = self._backlog.look(now_ns, behind, are_all=len(behind) == len(connections))
         if late is not None:
             connections[late].drop("its quotes have been late for long")
         self._act(decisions)
@@ -191,7 +190,8 @@ class Watch:
         if decisions.must_ask:
             self._spot_check.want()
         for symbol in decisions.unusable:
-            self._sink.mark(self._legs[symbol][0], SlotFlag.REFUSED)
+            # As after a connection that ended: the next quote is a first one, however old its book.
+            self._sink.mark(self._legs[symbol][0], SlotFlag.DISCONNECTED)
         if decisions.resubscribe:
             self._log.warning("silent, subscribing anew: %s", _named(decisions.resubscribe))
             self._fleet.resubscribe(decisions.resubscribe)

@@ -65,7 +65,9 @@ cdef class QuoteListener(WSListener):
     @property
     def behind_ns(self) -> int:
         """How late its quotes are; see the stub file."""
-        return 0 if self.lag is None else known_lag(&self.lag.lag, now_ns())
+        if self.lag is None or self.lag.lag.late_ns <= self.lag.lag.timely_ns:
+            return 0
+        return self.lag.lag.late_by_ns
 
     cpdef on_ws_disconnected(self, WSTransport transport):
         """Tell the owner; its symbols become unusable before anything else happens."""

@@ -124,7 +124,7 @@ def test_pipeline_under_ten_minutes_of_random_faults_signals_only_what_was_true(
     "every_s",
     [
         # While they still come back, and once all of them are there again.
-        1.1,
+        pytest.param(1.1, marks=pytest.mark.nightly),
         pytest.param(12.0, marks=pytest.mark.nightly),
     ],
 )

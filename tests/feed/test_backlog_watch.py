@@ -1,14 +1,16 @@
 """A connection that stays behind is ended, one at a time and not in a loop."""
 
-from spreadscan.feed.backlog import PATIENCE_NS, PAUSE_NS, Backlog
+from spreadscan.feed.backlog import PATIENCE_NS, PAUSE_NS, SHORT_PAUSE_NS, Backlog
 
 S = 1_000_000_000
 
 
-def ended(looks):
+def ended(looks, *, are_all=True):
     """(second, connection) of everything that is ended; looks: second to the ones behind."""
     backlog = Backlog()
-    found = ((second, backlog.look(second * S, behind)) for second, behind in looks)
+    found = (
+        (second, backlog.look(second * S, behind, are_all=are_all)) for second, behind in looks
+    )
     return [(second, number) for second, number in found if number is not None]
 
 
@@ -29,3 +31,9 @@ def test_the_one_that_is_behind_for_longest_goes_first_and_the_next_after_a_paus
 
     assert first == (10, 7)
     assert second == (10 + PAUSE_NS // S, 7)
+
+
+def test_where_another_connection_is_timely_all_that_are_behind_go_soon():
+    ends = ended(((second, [7, 8, 9]) for second in range(22)), are_all=False)
+
+    assert [second for second, _ in ends] == [10, 10 + SHORT_PAUSE_NS // S, 20]

@@ -231,7 +231,7 @@ def test_muted_symbol_is_unusable_and_comes_back_with_its_first_quote(make_watch
         watched.all_live,
         mute,
         lambda: watched.dead() == set(muted),
-        lambda: watched.feed.stored(muted[0])["flags"] == SlotFlag.REFUSED,
+        lambda: watched.feed.stored(muted[0])["flags"] == SlotFlag.DISCONNECTED,
         exchange.mute,
         watched.all_live,
     )
