@@ -28,6 +28,7 @@ __all__ = ["Watch", "silence_limits"]
 
 # Fine enough to tell the pauses of a busy connection, coarse enough to cost nothing.
 TURNS_IN_LIMIT = 16
+AWAY_TURNS = 2
 SHOWN_SYMBOLS = 4
 
 
@@ -119,7 +120,11 @@ class Watch:
         now_ns = self._clock.monotonic_ns()
         if now_ns < self._next_ns:
             return
+        was_away = now_ns - self._next_ns > AWAY_TURNS * self._turn_ns
         self._next_ns = now_ns + self._turn_ns
+        if was_away:
+            # The loop read nothing meanwhile, so silence is its own: judge by the next turn.
+            return
         self._spot_check.check()
         connections = {id(connection): connection for connection in self._fleet.connections()}
         doubtful = self._doubtful(now_ns)
