@@ -1,5 +1,7 @@
 """Fixtures every test may use: a configuration of its own, a clock that stands still."""
 
+import contextlib
+import random
 import shutil
 import socket
 import tomllib
@@ -49,10 +51,12 @@ def shm_prefix() -> Iterator[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, below those that outgoing connections are given."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 ConfigFactory = Callable[[dict[str, object]], Path]
