@@ -129,12 +129,13 @@ def test_sighup_does_not_end_a_program_that_is_starting(programs):
     process.send_signal(signal.SIGHUP)
     create_regions(programs.config.shm)
 
-    def is_running():
+    def has_reloaded():
+        # Running is not enough: the reload follows, and only after it a generation is shown.
         with contextlib.suppress(Exception):
-            return programs.slot(ENGINE).state is ProcessState.RUNNING
+            return programs.slot(ENGINE).universe_generation == 1
         return False
 
-    until(is_running, "the running engine")
+    until(has_reloaded, "the reload asked for at the start")
     status, errors, _ = programs.finish(process)
     assert status == 0
     assert "universe 1 loaded" in errors
