@@ -17,8 +17,9 @@ from spreadscan.config import load_config
 from spreadscan.errors import EXIT_TEMPORARY
 from spreadscan.ops.command import EXIT_NOTHING_RUNS
 from spreadscan.ops.feeds_now import NOT_RUNNING, feeds_now
-from spreadscan.ops.reload import Changes, Reloaded, reload_universe
+from spreadscan.ops.reload import Reloaded, reload_universe
 from spreadscan.runtime.clock import SystemClock
+from spreadscan.universe_diff import Changes
 
 __all__ = ["app", "main"]
 

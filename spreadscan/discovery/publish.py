@@ -1,7 +1,7 @@
 """What a run of discovery says about itself: metadata, report file, JSON. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,9 +11,19 @@ from spreadscan.discovery.findings import Finding
 from spreadscan.discovery.identity import Resolution
 from spreadscan.discovery.outcomes import SourceOutcome
 from spreadscan.discovery.validate import Validation
-from spreadscan.universe import Universe, direction_name, per_direction_counts, per_source_counts
+from spreadscan.universe import Universe, per_direction_counts, per_source_counts
+from spreadscan.universe_diff import changes
 
-__all__ = ["Run", "changes", "excluded_counts", "report_text", "summary_object", "validation_stats"]
+__all__ = [
+    "Run",
+    "excluded_counts",
+    "finding_text",
+    "pair_counts",
+    "report_text",
+    "stale_text",
+    "summary_object",
+    "validation_stats",
+]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,43 +39,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     stale_words: tuple[ListingWord, ...]
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """What is different from the last universe."""
-
-    symbols_added: list[str]
-    symbols_removed: list[str]
-    pairs_added: dict[str, int]
-    """By direction."""
-    pairs_removed: dict[str, int]
-
-
-def changes(run: Run) -> Changes:
-    """Compare a run's universe with the last one; against none everything is new."""
-    before, after = _names_by_direction(run.last), _names_by_direction(run.universe)
-    directions = sorted(before.keys() | after.keys())
-    named_before = {row.name for row in run.last.symbols} if run.last else set()
-    named_after = {row.name for row in run.universe.symbols}
-
-    def counted(more: Mapping[str, set[str]], less: Mapping[str, set[str]]) -> dict[str, int]:
-        counts = {name: len(more.get(name, set()) - less.get(name, set())) for name in directions}
-        return {name: count for name, count in counts.items() if count}
-
-    return Changes(
-        symbols_added=sorted(named_after - named_before),
-        symbols_removed=sorted(named_before - named_after),
-        pairs_added=counted(after, before),
-        pairs_removed=counted(before, after),
-    )
-
-
-def _names_by_direction(universe: Universe | None) -> dict[str, set[str]]:
-    if universe is None:
-        return {}
-    names = {row.symbol_id: row.name for row in universe.symbols}
-    return {
-        direction_name(row): {names[symbol_id] for symbol_id in row.symbols}
-        for row in universe.directions
-    }
+def pair_counts(pairs: Iterable[str]) -> dict[str, int]:
+    """Count pairs of `Changes` by direction, in order of name."""
+    return dict(sorted(Counter(pair.partition(" ")[0] for pair in pairs).items()))
 
 
 def excluded_counts(run: Run) -> dict[str, dict[str, int]]:
@@ -173,7 +149,7 @@ def stale_text(word: ListingWord) -> str:
 
 def summary_object(run: Run) -> dict[str, Any]:
     """Return what ``--json`` prints."""
-    stats = validation_stats(run)
+    stats, changed = validation_stats(run), changes(run.last, run.universe)
     return {
         "generation": run.universe.generation,
         "num_symbols": len(run.universe.symbols),
@@ -186,7 +162,12 @@ def summary_object(run: Run) -> dict[str, Any]:
         else {name: msgspec.to_builtins(row) for name, row in run.validations.items()},
         "quarantined": msgspec.to_builtins(run.resolution.findings),
         "unproven": len(run.resolution.unproven),
-        "changes": msgspec.to_builtins(changes(run)),
+        "changes": {
+            "symbols_added": changed.symbols_added,
+            "symbols_removed": changed.symbols_removed,
+            "pairs_added": pair_counts(changed.pairs_added),
+            "pairs_removed": pair_counts(changed.pairs_removed),
+        },
         "without_id": list(run.without_id),
         "stale_words": msgspec.to_builtins(run.stale_words),
     }

@@ -1,12 +1,20 @@
 """A run of discovery as a person wants to read it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from spreadscan.discovery.publish import Run, changes, excluded_counts, finding_text, stale_text
+from spreadscan.discovery.publish import (
+    Run,
+    excluded_counts,
+    finding_text,
+    pair_counts,
+    stale_text,
+)
 from spreadscan.universe import per_direction_counts, per_source_counts
+from spreadscan.universe_diff import changes
 
 __all__ = ["print_summary"]
 
@@ -46,11 +54,11 @@ def _sources_table(run: Run) -> Table:
 
 def _directions_table(run: Run) -> Table:
     table = Table("direction", "pairs", "new", "gone", box=None, pad_edge=False)
-    changed = changes(run)
+    changed = changes(run.last, run.universe)
+    all_added, all_removed = pair_counts(changed.pairs_added), pair_counts(changed.pairs_removed)
     for name, count in per_direction_counts(run.universe).items():
-        added, removed = changed.pairs_added.get(name, 0), changed.pairs_removed.get(name, 0)
-        if run.last is None:
-            added = 0
+        added = all_added.get(name, 0) if run.last else 0
+        removed = all_removed.get(name, 0)
         table.add_row(
             name, str(count), f"+{added}" if added else "", f"-{removed}" if removed else ""
         )
@@ -60,7 +68,7 @@ def _directions_table(run: Run) -> Table:
 def _lines(run: Run) -> list[str]:
     lines = []
     if run.last is not None:
-        changed = changes(run)
+        changed = changes(run.last, run.universe)
         lines += _some("new", changed.symbols_added)
         lines += _some("gone", changed.symbols_removed)
     findings = [finding_text(finding) for finding in run.resolution.findings]
@@ -69,12 +77,12 @@ def _lines(run: Run) -> list[str]:
         lines.append(f"and {len(findings) - MOST_LINES} more, see validation_report.txt")
     if run.resolution.unproven:
         lines.append(f"{len(run.resolution.unproven)} listings used by name alone, no price known")
-    lines += _some("no id left for", list(run.without_id))
+    lines += _some("no id left for", run.without_id)
     lines += [f"identity.toml: {stale_text(word)}" for word in run.stale_words]
     return lines
 
 
-def _some(what: str, names: list[str]) -> list[str]:
+def _some(what: str, names: Sequence[str]) -> list[str]:
     if not names:
         return []
     more = f" and {len(names) - MOST_LINES} more" if len(names) > MOST_LINES else ""

@@ -6,19 +6,10 @@ from spreadscan.config import Config
 from spreadscan.ops.command import Follower, Standing, ask, running_programs
 from spreadscan.ops.universes import generation_on_disk, universe_of
 from spreadscan.shm.control import ControlWriter
-from spreadscan.universe import Universe, direction_name, load_universe
+from spreadscan.universe import Universe, load_universe
+from spreadscan.universe_diff import Changes, changes
 
-__all__ = ["Changes", "Reloaded", "ask_for_reload", "changes", "reload_universe"]
-
-
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """What one universe has and another has not, by name and in order."""
-
-    symbols_added: tuple[str, ...]
-    symbols_removed: tuple[str, ...]
-    pairs_added: tuple[str, ...]
-    """``<direction> <symbol>``"""
-    pairs_removed: tuple[str, ...]
+__all__ = ["Reloaded", "ask_for_reload", "reload_universe"]
 
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,28 +72,3 @@ def reload_universe(config: Config, timeout_s: float) -> Reloaded:
         obeyed=tuple(each.program for each in obeyed),
         missing={each.program: each.words for each in missing},
     )
-
-
-def changes(before: Universe, after: Universe) -> Changes:
-    """Compare two universes by name."""
-    old_symbols, new_symbols = _symbols(before), _symbols(after)
-    old_pairs, new_pairs = _pairs(before), _pairs(after)
-    return Changes(
-        symbols_added=tuple(sorted(new_symbols - old_symbols)),
-        symbols_removed=tuple(sorted(old_symbols - new_symbols)),
-        pairs_added=tuple(sorted(new_pairs - old_pairs)),
-        pairs_removed=tuple(sorted(old_pairs - new_pairs)),
-    )
-
-
-def _symbols(universe: Universe) -> set[str]:
-    return {symbol.name for symbol in universe.symbols}
-
-
-def _pairs(universe: Universe) -> set[str]:
-    names = {symbol.symbol_id: symbol.name for symbol in universe.symbols}
-    return {
-        f"{direction_name(row)} {names[symbol_id]}"
-        for row in universe.directions
-        for symbol_id in row.symbols
-    }

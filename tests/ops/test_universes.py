@@ -5,10 +5,10 @@ import pytest
 
 from spreadscan.directions import DirectionRecord
 from spreadscan.model import Instrument
-from spreadscan.ops.reload import changes
 from spreadscan.ops.universes import generation_on_disk, universe_of
 from spreadscan.symbols import SymbolRecord
 from spreadscan.universe import Universe, write_universe
+from spreadscan.universe_diff import changes
 from spreadscan.universe_files import kept_sets
 
 LEG = Instrument(
