@@ -18,7 +18,11 @@ process. Each error keeps its values as attributes and says what was found and e
 
 __all__ = [
     "EXIT_CONFIG",
+    "EXIT_DEGRADED",
+    "EXIT_DOWN",
     "EXIT_FAILED",
+    "EXIT_MEANINGS",
+    "EXIT_NOT_RUNNING",
     "EXIT_TEMPORARY",
     "EXIT_USAGE",
     "AlreadyRunning",
@@ -34,11 +38,24 @@ __all__ = [
     "UniverseError",
 ]
 
-# sysexits(3): the shell's and systemd's own vocabulary.
+# The one table of all programs and commands; --help shows it. From 64 on they are those of
+# sysexits(3), the shell's and systemd's own vocabulary; 3 is that of the Linux Standard Base.
 EXIT_FAILED = 1
+EXIT_DEGRADED = 1
+EXIT_DOWN = 2
+EXIT_NOT_RUNNING = 3
 EXIT_USAGE = 64
 EXIT_TEMPORARY = 75
 EXIT_CONFIG = 78
+EXIT_MEANINGS = {
+    0: "healthy, or done as asked",
+    EXIT_DEGRADED: "degraded: it runs and something is wrong; also a mistake of the program's own",
+    EXIT_DOWN: "down: something runs, and no signal can come of it",
+    EXIT_NOT_RUNNING: "nothing is running",
+    EXIT_USAGE: "wrong command line",
+    EXIT_TEMPORARY: "try again: a region, lock or port is not free, or somebody has not obeyed yet",
+    EXIT_CONFIG: "an operator must edit a file; restarting does not help",
+}
 
 
 class SpreadscanError(Exception):

@@ -1,40 +1,75 @@
 """What the console scripts with commands share: errors of one line, and the exit status.
 
 A SpreadscanError becomes one line on standard error and its own exit status, a wrong command line
-exits 64 (see ``errors``).
+exits 64 (see ``errors``; ``--help`` of every command shows the table). A group may name where its
+commands are instead of importing them: then each invocation imports its own command alone, which is
+most of what a quick command costs.
 """
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
 
-from spreadscan.errors import EXIT_FAILED, EXIT_USAGE, SpreadscanError
+from spreadscan.errors import EXIT_FAILED, EXIT_MEANINGS, EXIT_USAGE, SpreadscanError
 
-__all__ = ["OneLineErrors", "command_group", "run_group"]
+__all__ = ["EXIT_TABLE", "OneLineErrors", "command_group", "run_group"]
 
 # Typer brings its own click or uses the installed one, by version; this is its usage error.
 UsageError: Any = typer.BadParameter.__base__
 
+EXIT_TABLE = "\n\n".join(
+    ["Exit status:", *(f"{status:>3}  {meaning}" for status, meaning in EXIT_MEANINGS.items())]
+)
+"""Typer makes each paragraph of an epilog one line."""
+
 
 class OneLineErrors(TyperGroup):
     """Says what an operator can mend in one line; a mistake of ours keeps its traceback."""
+
+    places: ClassVar[Mapping[str, str]] = {}
+    """``module:function`` of the commands that are imported when they are called for, by name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # type: ignore[explicit-override] # typing, 3.12
+        """Return the names in the order in which --help shows them."""
+        return [*super().list_commands(ctx), *self.places]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # type: ignore[explicit-override]
+        """Return a command, imported now if need be; None when there is none of that name."""
+        if cmd_name not in self.places:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self.places[cmd_name].partition(":")
+        found = getattr(import_module(module), name)
+        return typer.main.get_command(
+            found if isinstance(found, typer.Typer) else _alone(cmd_name, found)
+        )
 
     def invoke(self, ctx: Any) -> Any:  # type: ignore[explicit-override] # typing has it from 3.12
         """Run the command."""
         try:
             return super().invoke(ctx)
         except SpreadscanError as error:
-            typer.echo(f"{self.name or 'spreadscan'}: {error}", err=True)
+            # A group within a group is found by the outermost name, which is the program's.
+            typer.echo(f"{ctx.find_root().command.name or 'spreadscan'}: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
 
 
-def command_group(name: str, summary: str) -> typer.Typer:
-    """Return a console script without commands yet; *name* begins the lines of its errors."""
+def command_group(name: str, summary: str, places: Mapping[str, str] | None = None) -> typer.Typer:
+    """Return a console script, or a group of commands within one.
+
+    Args:
+        name: begins the lines of its errors.
+        summary: first line of ``--help``.
+        places: ``module:function`` of each command by its name; None for a group that is given its
+            commands by ``app.command``. The function may also be a Typer, of a group within.
+    """
     app = typer.Typer(
         name=name,
-        cls=OneLineErrors,
+        cls=type("Commands", (OneLineErrors,), {"places": places or {}}),
         help=summary,
+        epilog=EXIT_TABLE,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -53,6 +88,12 @@ def run_group(app: typer.Typer) -> int:
         return EXIT_USAGE
     except typer.Abort:
         return EXIT_FAILED
+
+
+def _alone(name: str, function: Callable[..., Any]) -> typer.Typer:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(name, epilog=EXIT_TABLE)(function)
+    return app
 
 
 def _nothing() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from spreadscan.config import Config
-from spreadscan.errors import EXIT_CONFIG, AlreadyRunning, SpreadscanError
+from spreadscan.errors import EXIT_CONFIG, EXIT_NOT_RUNNING, AlreadyRunning, SpreadscanError
 from spreadscan.runtime.lock import RoleLock, is_lock_held
 from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.health import HealthReader, HealthSnapshot
@@ -19,7 +19,6 @@ from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import Program, programs
 
 __all__ = [
-    "EXIT_NOTHING_RUNS",
     "Follower",
     "NothingRuns",
     "Standing",
@@ -34,8 +33,6 @@ POLL_S = 0.02
 LOCK_PATIENCE_S = 2.0
 # A process beats ten times a second.
 QUIET_S = 1.0
-# "Program is not running" in the Linux Standard Base.
-EXIT_NOTHING_RUNS = 3
 
 
 class NothingRuns(SpreadscanError):  # noqa: N818 - named for what happened, as in errors.py
@@ -45,7 +42,7 @@ class NothingRuns(SpreadscanError):  # noqa: N818 - named for what happened, as 
         run_dir: whose locks were looked at.
     """
 
-    exit_code = EXIT_NOTHING_RUNS
+    exit_code = EXIT_NOT_RUNNING
 
     def __init__(self, run_dir: str) -> None:
         self.run_dir = run_dir

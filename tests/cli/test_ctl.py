@@ -6,7 +6,7 @@ import orjson
 import pytest
 from ctl_cases import Site, until
 
-from spreadscan.errors import EXIT_CONFIG, EXIT_TEMPORARY, EXIT_USAGE
+from spreadscan.errors import EXIT_CONFIG, EXIT_NOT_RUNNING, EXIT_TEMPORARY, EXIT_USAGE
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.shm.control import ControlReader
 from spreadscan.shm.layout import RegionKind
@@ -14,7 +14,6 @@ from spreadscan.shm.region import remove_region
 from spreadscan.shm.regions import attach_regions
 
 ENGINE, TRACKER = "spread-engine", "spread-tracker"
-EXIT_NOTHING_RUNS = 3
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def test_reload_with_nothing_running_is_one_line_and_exit_3(site):
     ctl = site.ctl("reload")
     out, err = ctl.communicate(timeout=30)
 
-    assert (ctl.returncode, out) == (EXIT_NOTHING_RUNS, "")
+    assert (ctl.returncode, out) == (EXIT_NOT_RUNNING, "")
     assert err == f"spread-ctl: nothing is running: no program holds its lock in {site.run_dir}\n"
     assert commands(site) == 0
 
