@@ -24,7 +24,7 @@ from spreadscan.cli.terminal import Terminal, is_hang_up
 from spreadscan.config import Config, load_config
 from spreadscan.errors import EXIT_FAILED, SpreadscanError
 from spreadscan.ops.board import Board, BoardState, closing_summary
-from spreadscan.ops.pipeline import Part, pipeline
+from spreadscan.ops.pipeline import SUPERVISOR_ROLE, Part, pipeline
 from spreadscan.ops.reconcile import Phase, Policy
 from spreadscan.ops.reload import ask_for_reload
 from spreadscan.ops.supervisor import Supervisor
@@ -34,7 +34,6 @@ from spreadscan.shm.regions import remove_regions
 
 __all__ = ["up"]
 
-ROLE = "spreadscan-up"
 STEP_S = 0.05
 FRAME_S = 0.2
 PLAIN_S = 5.0
@@ -84,7 +83,7 @@ def up(  # noqa: PLR0913 - one parameter is one option of the command line
             f"{simulator_options[0]} needs --sim: only a simulated exchange can play it"
         )
     tree = load_config(config, is_sim=sim)
-    lock = RoleLock(tree.path(tree.runtime.run_dir), ROLE)
+    lock = RoleLock(tree.path(tree.runtime.run_dir), SUPERVISOR_ROLE)
     try:
         parts = pipeline(tree, simulator_options=simulator_options)
         run = _Run(tree, parts, for_s, Console(stderr=as_json))

@@ -37,6 +37,7 @@ def main(context: Context) -> None:
     while context.tick():
         if context.must_reload and context.reload():
             # Between two passes: routes of both universes keep their state, open ones stay open.
+            scanner.configure(context.config.engine)
             context.status(_take_routes(context, scanner))
         wakeup.serve()
         if guard.look():
@@ -68,9 +69,9 @@ class _FeedGuard:
     def __init__(self, context: Context) -> None:
         self._prices = context.regions.prices
         self._health = HealthReader(context.regions.health)
+        self._context = context
         self._clock = context.clock
         self._run_dir = context.config.path(context.config.runtime.run_dir)
-        self._limit_ns = context.config.engine.feed_silence_ms * 1_000_000
         self._log = context.log
         self._sources = context.config.active_sources()
         self._silent: set[int] = set()
@@ -95,7 +96,8 @@ class _FeedGuard:
     def _listen(self, source_id: int, program: str) -> bool:
         """Follow whether a living feed beats; True when it does so again."""
         quiet_ns = self._clock.monotonic_ns() - self._health.heartbeat_ns(source_id)
-        is_silent = quiet_ns > self._limit_ns
+        limit_ns = self._context.config.engine.feed_silence_ms * 1_000_000
+        is_silent = quiet_ns > limit_ns
         if is_silent == (source_id in self._silent):
             return False
         self._prices.set_source_silent(source_id, is_silent=is_silent)

@@ -11,16 +11,16 @@ from pathlib import Path
 import msgspec
 
 from spreadscan.config import Config
+from spreadscan.config_diff import DISCOVERY, SIMULATOR
 from spreadscan.ops.reconcile import Desired
 from spreadscan.topology import Program, programs
 
-__all__ = ["SIMULATOR", "Part", "pipeline"]
+__all__ = ["SUPERVISOR_ROLE", "Part", "pipeline"]
 
-SIMULATOR = "simulator"
+SUPERVISOR_ROLE = "spreadscan-up"
+"""Of the lock that the supervisor holds."""
 # What `spreadscan sim` prints once both of its ports listen.
 SIMULATOR_READY = "simulated exchanges:"
-
-DISCOVERY = "pair-discovery"
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,16 +5,18 @@ regions, health slot, universe, signals, then the stage's ``main`` with a Contex
 ``context.ready`` when it does useful work and loops ``while context.tick():``; the heartbeat and
 systemd's watchdog are fed from there and from nowhere else, so a loop that hangs is noticed.
 
-The universe may change under a running process. After a tick the stage asks in this order::
+The universe and the configuration may change under a running process. After a tick the stage asks
+in this order::
 
     if context.must_reload and context.reload():
-        ...                 # go over to context.universe
+        ...                 # go over to context.universe and to context.config
     if context.has_new_command:
         ...                 # do what context.control asks for
         context.obeyed()
 
-Reloading is about the universe only. Configuration is read once, at start: a change of it needs a
-restart of the process.
+Of the configuration only the keys that ``config_diff`` calls live are taken over;
+``context.config`` has the others as they were at start, so that it always is what the process goes
+by.
 """
 
 import contextlib
@@ -24,14 +26,17 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 
 import sdnotify
 
 from spreadscan.config import Config, load_config
-from spreadscan.errors import EXIT_FAILED, SpreadscanError, UniverseError
+from spreadscan.config_diff import with_live_keys
+from spreadscan.errors import EXIT_FAILED, ConfigError, SpreadscanError, UniverseError
 from spreadscan.runtime.clock import Clock, SystemClock
 from spreadscan.runtime.command_line import CommandLine
+from spreadscan.runtime.in_force import forget_config, publish_config
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.runtime.log import set_up_logging
 from spreadscan.shm.control import ControlReader, ControlState
@@ -83,6 +88,8 @@ class Context:
         self._read_config_generation = self.control.config_generation
         self._is_reload_signalled = False
         self._reload_trouble = ""
+        self._run_dir = config.path(config.runtime.run_dir)
+        self._published_config: Config | None = None
         self._status = ""
 
     def tick(self) -> bool:
@@ -102,32 +109,40 @@ class Context:
 
     @property
     def must_reload(self) -> bool:
-        """Whether the universe is to be read again, by command or by SIGHUP."""
+        """Whether universe and configuration are to be read again, by command or by SIGHUP."""
         return self._is_reload_signalled or self._is_reload_commanded
 
     def reload(self) -> bool:
-        """Read the universe again; True when ``universe`` is the new one, which is to be used now.
+        """Read both again; True when ``universe`` and ``config`` are new and to be used now.
 
-        A set that is absent or damaged leaves everything as it was: that is logged, and shown in
-        the status until a later reload succeeds. Either way the request is dealt with.
+        A universe that is absent or damaged, or a configuration that cannot be used, leaves
+        everything as it was: that is logged, and shown in the status until a later reload
+        succeeds. Either way the request is dealt with.
         """
         is_commanded = self._is_reload_commanded
         # Cleared first: whoever asks while the files are read asks for another reload.
         self._is_reload_signalled = False
         self._read_config_generation = self.control.config_generation
         try:
-            self.universe = load_universe(self.config.path(self.config.runtime.generated_dir))
-        except UniverseError as error:
-            self._reload_trouble = f"universe {self.universe.generation} kept: {error}"
+            wanted = load_config(Path(self.config.file), is_sim=self.config.is_sim)
+            config = with_live_keys(self.config, wanted)
+            config = self.config if config == self.config else config
+            universe = load_universe(config.path(config.runtime.generated_dir))
+        except (ConfigError, UniverseError) as error:
+            is_config = isinstance(error, ConfigError)
+            kept = "configuration" if is_config else f"universe {self.universe.generation}"
+            self._reload_trouble = f"{kept} kept: {error}"
             if is_commanded:
                 self._refused_generation = self.control.generation
             self.log.warning("%s", self._reload_trouble)
             self._publish_status()
             return False
+        self.config, self.universe = config, universe
         self._reload_trouble = ""
         self._refused_generation = -1
         # What was refused is carried out by this; and the generation must be shown in any case.
         self._handled_generation = -1
+        self.log.setLevel(config.runtime.log_level.upper())
         self.log.info("universe %d loaded", self.universe.generation)
         self._publish_status()
         return True
@@ -152,11 +167,13 @@ class Context:
         self._handled_generation = self.control.generation
         if self._refused_generation != self.control.generation:
             self._obeyed_generation = self.control.generation
+        self._publish_config()
         self.health.set_generations(self._obeyed_generation, self.universe.generation)
 
     def ready(self, status: str) -> None:
         """Tell systemd and the health slot that useful work has begun."""
         self.health.set_state(ProcessState.RUNNING)
+        self._publish_config()
         self._status = status
         self._publish_status("READY=1\n")
         self.log.info("%s", status)
@@ -165,6 +182,17 @@ class Context:
         """Publish a changed status line."""
         self._status = text
         self._publish_status()
+
+    def _publish_config(self) -> None:
+        """Let operators see what this process goes by, when that has changed."""
+        if self.config is self._published_config:
+            return
+        self._published_config = self.config
+        try:
+            publish_config(self._run_dir, self.program.name, self.config)
+        except OSError as error:
+            # Only the tools see less; a full disk must not stop a process.
+            self.log.warning("%s: %s", error.filename, error.strerror)
 
     def _publish_status(self, notice: str = "") -> None:
         # Trouble first: the health slot cuts what is too long.
@@ -195,6 +223,7 @@ class Context:
     def finish(self, state: ProcessState) -> None:
         """Leave the last word in the health slot."""
         self._notifier.notify("STOPPING=1")
+        forget_config(self._run_dir, self.program.name)
         if self.control.is_shutdown:
             self.health.set_generations(self.control.generation, self.universe.generation)
         self.health.set_state(state)

@@ -78,7 +78,8 @@ class EpisodeBook:
 
     def __init__(self, rules: Rules, names: RouteNames, ids: EpisodeIds, boot_id: str) -> None:
         self.tally = Tally()
-        self._rules = rules
+        self.rules = rules
+        """Another one counts from the next look at the open episodes."""
         self._names = names
         self._ids = ids
         self._boot_id = boot_id
@@ -192,9 +193,9 @@ class EpisodeBook:
                 episode.snapshots += 1
                 t_ms = max(0, (now_ns - episode.opened_ns) // 1_000_000)
                 rows.append(SnapshotRow(episode.episode_id, t_ms, *moment[1:4]))
-                if moment.net_bps <= self._rules.converge_net_bps:
+                if moment.net_bps <= self.rules.converge_net_bps:
                     self._end(episode, Ending.CONVERGED, now_ns, wall_offset_ns)
-            if episode.ending is None and now_ns - episode.opened_ns >= self._rules.max_life_ns:
+            if episode.ending is None and now_ns - episode.opened_ns >= self.rules.max_life_ns:
                 self._end(episode, Ending.EXPIRED, now_ns, wall_offset_ns)
             if is_news or (self._ticks + episode.episode_id) % REFRESH_TICKS == 0:
                 self._changed[episode.episode_id] = episode

@@ -12,6 +12,7 @@ then the episodes of routes that it does not list end as delisted.
 import sqlite3
 from pathlib import Path
 
+from spreadscan.config import Config
 from spreadscan.runtime.process import Context
 from spreadscan.shm.layout import RING_CAPACITY, Histogram, TrackerCounter
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
@@ -46,7 +47,6 @@ COUNTED = {
 def main(context: Context) -> None:
     """Follow episodes until told to stop."""
     tracker = Tracker(context)
-    interval_ns = context.config.tracker.snapshot_interval_ms * 1_000_000
     try:
         context.ready(tracker.status)
         due_ns = context.clock.monotonic_ns()
@@ -61,6 +61,7 @@ def main(context: Context) -> None:
                 context.wait(min(wait_ns / 1e9, MAX_WAIT_S))
                 continue
             tracker.step()
+            interval_ns = context.config.tracker.snapshot_interval_ms * 1_000_000
             due_ns, skipped = next_due(due_ns, context.clock.monotonic_ns(), interval_ns)
             context.health.add(TrackerCounter.TICKS_OVERRUN, skipped)
         # What the engine pushed since the last tick, so that an orderly stop leaves no backlog.
@@ -79,6 +80,16 @@ def next_due(due_ns: int, now_ns: int, interval_ns: int) -> tuple[int, int]:
     return due_ns + (skipped + 1) * interval_ns, skipped
 
 
+def rules_of(config: Config) -> Rules:
+    """Return when episodes end."""
+    return Rules(config.tracker.converge_net_bps, int(config.tracker.max_life_s * 1e9))
+
+
+def fees_bps(config: Config) -> dict[str, float]:
+    """Return what a round trip costs, by direction."""
+    return {row.name: config.round_trip_fee_bps(row) for row in config.directions}
+
+
 class Tracker:
     """Everything the loop works on.
 
@@ -91,11 +102,8 @@ class Tracker:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._fee_bps = {
-            direction.name: context.config.round_trip_fee_bps(direction)
-            for direction in context.config.directions
-        }
-        self._max_leg_age_ns = context.config.engine.max_leg_age_ms * 1_000_000
+        self._config = context.config
+        self._fee_bps = fees_bps(context.config)
         self._ring = RingReader(context.regions.ring)
         self._ring_created_ns = context.regions.ring.created_ns
         self._boot_id = BOOT_ID_FILE.read_text(encoding="ascii").strip()
@@ -124,6 +132,7 @@ class Tracker:
     def step(self) -> None:
         """Do one tick: drain, look, commit."""
         started_ns = self._context.clock.monotonic_ns()
+        self._follow_config()
         taken = self._drain_full_batches()
         self._listing.end_unlisted(self._wall_offset_ns())
         self._snapshot()
@@ -150,6 +159,17 @@ class Tracker:
         """Close the ledger."""
         self._store.close()
 
+    def _follow_config(self) -> None:
+        """Go over to what a reload changed, whoever asked for it."""
+        config = self._context.config
+        if config is self._config:
+            return
+        self._config = config
+        self._book.rules = rules_of(config)
+        self._fee_bps = fees_bps(config)
+        # It holds the fees.
+        self._watch_membership = -1
+
     def _restored(self) -> tuple[EpisodeBook, int]:
         """Return the book of the last run, and the last signal it has applied."""
         clock = self._context.clock
@@ -162,9 +182,8 @@ class Tracker:
                 raise
             self._log_set_aside(self._store.begin_anew(clock.wall_ns()), str(error))
             episodes, last_id, applied = [], 0, 0
-        tracker = self._context.config.tracker
         book = EpisodeBook(
-            Rules(tracker.converge_net_bps, int(tracker.max_life_s * 1e9)),
+            rules_of(self._config),
             names_now(self._context),
             EpisodeIds(last_id),
             self._boot_id,
@@ -221,7 +240,8 @@ class Tracker:
         epochs = prices.source_epochs()
         # Read after the quotes, so that none of them can seem to come from the future.
         now_ns = self._context.clock.monotonic_ns()
-        seen = moments(evaluate(watched, legs, epochs, now_ns, self._max_leg_age_ns), now_ns)
+        max_age_ns = self._config.engine.max_leg_age_ms * 1_000_000
+        seen = moments(evaluate(watched, legs, epochs, now_ns, max_age_ns), now_ns)
         rows = self._book.observe(watched.episodes, seen, now_ns, self._wall_offset_ns())
         room = MAX_PENDING_SNAPSHOTS - len(self._pending)
         self._pending += rows[:room]

@@ -38,13 +38,20 @@ def until(condition, what):
 class Site:
     """One configuration with everything that belongs to it."""
 
-    def __init__(self, config_file):
+    def __init__(self, config_file, make_config=None):
         self.config_file = config_file
+        self._make_config = make_config
         self.config = load_config(config_file)
         self.folder = self.config.path(self.config.runtime.generated_dir)
         self.run_dir = self.config.path(self.config.runtime.run_dir)
         self.started = []
         create_regions(self.config.shm)
+
+    def configure(self, overrides):
+        """Edit the configuration in place; ports and prefix stay."""
+        sim = self.config.sim
+        same = {"sim.rest_base": sim.rest_base, "sim.ws_base": sim.ws_base}
+        assert self._make_config(same | overrides) == self.config_file
 
     def publish(self, generation, *coins, folder=None):
         """Write a universe of these coins in one direction; a coin keeps its number."""

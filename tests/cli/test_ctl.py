@@ -7,6 +7,7 @@ import pytest
 from ctl_cases import Site, until
 
 from spreadscan.errors import EXIT_CONFIG, EXIT_NOT_RUNNING, EXIT_TEMPORARY, EXIT_USAGE
+from spreadscan.runtime.in_force import config_in_force
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.shm.control import ControlReader
 from spreadscan.shm.layout import RegionKind
@@ -18,7 +19,7 @@ ENGINE, TRACKER = "spread-engine", "spread-tracker"
 
 @pytest.fixture
 def site(make_config):
-    site = Site(make_config({}))
+    site = Site(make_config({}), make_config)
     site.publish(1, "A", "B")
     yield site
     site.close()
@@ -70,12 +71,72 @@ def test_json_has_every_name_also_of_a_reload_that_changes_nothing(running):
             "pairs_added": [f"{direction} C-USDT"],
             "pairs_removed": [f"{direction} A-USDT"],
         },
+        "config": [],
+        "restart": {},
+        "unknown": [],
         "obeyed": [TRACKER, ENGINE],
         "missing": {},
     }
     told = orjson.loads(out_again)
     assert (told["command"], told["before"], told["generation"]) == (2, [2], 2)
     assert not any(told["changes"].values())
+
+
+def test_dry_run_shows_what_would_change_and_asks_nobody(running):
+    running.publish(2, "A", "B", "C")
+    running.configure(
+        {"engine.open_net_bps": 7.5, "feed.retry_cap_s": 30.0, "tracker.data_dir": "x"}
+    )
+
+    status, out, err = running.reload("--dry-run")
+
+    assert (status, err) == (0, "")
+    # No feed runs, so nobody has another feed.retry_cap_s.
+    assert out == (
+        "universe 1 -> 2: symbols added 1 (C-USDT), pairs added 1\n"
+        f"engine.open_net_bps: 5.0 -> 7.5, taken over by {ENGINE}\n"
+        f"tracker.data_dir: data -> x, needs a restart of {TRACKER}\n"
+        f"restart {TRACKER} for tracker.data_dir\n"
+    )
+    assert commands(running) == 0
+
+
+def test_live_keys_are_taken_over_and_others_are_named_until_a_restart(running):
+    running.configure({
+        "engine.wait": "eventfd", "fees.okx.spot.taker_bps": 1.0, "tracker.max_life_s": 60.0,
+        "runtime.heartbeat_interval_ms": 50,
+    })  # fmt: skip
+
+    status, out, _ = running.reload("--json")
+    again = orjson.loads(running.reload("--json")[1])
+
+    told = orjson.loads(out)
+    keys = {row["key"]: (row["effect"], row["programs"]) for row in told["config"]}
+    assert status == 0
+    assert keys == {
+        "engine.wait": ("live", [ENGINE]),
+        "fees.okx_spot.taker_bps": ("live", [TRACKER, ENGINE]),
+        "tracker.max_life_s": ("live", [TRACKER]),
+        "runtime.heartbeat_interval_ms": ("restart", [TRACKER, ENGINE]),
+    }
+    assert running.slot(ENGINE).status.endswith("wait=eventfd")
+    in_force = config_in_force(running.run_dir, TRACKER)
+    assert (in_force.tracker.max_life_s, in_force.runtime.heartbeat_interval_ms) == (60.0, 100)
+    # What is taken over differs no more; what needs a restart does until then.
+    assert [row["key"] for row in again["config"]] == ["runtime.heartbeat_interval_ms"]
+    assert again["restart"].keys() == {TRACKER, ENGINE}
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_configuration_that_cannot_be_used_is_refused_before_anybody_is_asked(running, options):
+    running.configure({"engine.wait": "nap"})
+
+    status, out, err = running.reload(*options)
+
+    assert (status, out) == (EXIT_CONFIG, "")
+    assert "engine.wait: found 'nap'" in err
+    assert err.count("\n") == 1
+    assert commands(running) == 0
 
 
 def test_set_that_is_not_kept_any_more_is_admitted(site):

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from spreadscan.config import load_config
-from spreadscan.ops.pipeline import SIMULATOR, pipeline
+from spreadscan.config_diff import SIMULATOR
+from spreadscan.ops.pipeline import pipeline
 
 SCRIPTS = Path("/venv/bin")
 FEEDS = [
