@@ -40,6 +40,12 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     watchdog_s: float | None = None
     starts_after: tuple[str, ...] = ()
     is_oneshot: bool = False
+    is_on_network: bool = False
+    """Whether it talks to exchanges; everything else is given no network at all."""
+    memory_max_mib: int = 512
+    """Where systemd ends it: a leak must not take the host along. Several times what it needs."""
+    calendar: str | None = None
+    """When systemd runs it again, systemd.time(7)."""
 
 
 ENGINE_SLOT = NUM_SOURCES
@@ -56,7 +62,13 @@ def programs() -> dict[str, Program]:
     rows = [
         Program(name="shm-init", health_slot=None, writes=tuple(RegionKind), is_oneshot=True),
         Program(
-            name="pair-discovery", health_slot=None, starts_after=("shm-init",), is_oneshot=True
+            name="pair-discovery",
+            health_slot=None,
+            starts_after=("shm-init",),
+            is_oneshot=True,
+            is_on_network=True,
+            memory_max_mib=1024,
+            calendar="00/6:00:00",
         ),
         Program(
             name="spread-tracker",
@@ -64,6 +76,7 @@ def programs() -> dict[str, Program]:
             writes=(RegionKind.RING, RegionKind.HEALTH),
             reads=(RegionKind.PRICES, RegionKind.CONTROL),
             watchdog_s=10.0,
+            memory_max_mib=2048,
             starts_after=("shm-init", "pair-discovery"),
         ),
         Program(
@@ -92,6 +105,7 @@ def programs() -> dict[str, Program]:
             cpu=CpuRole.FEED,
             watchdog_s=10.0,
             starts_after=("shm-init", "pair-discovery"),
+            is_on_network=True,
         )
         for source in sources().values()
     ]

@@ -8,6 +8,7 @@ from spreadscan.cli.group import command_group, run_group
 from spreadscan.cli.replay import replay
 from spreadscan.cli.shm_size import shm_size
 from spreadscan.cli.sim import sim
+from spreadscan.cli.units import units
 from spreadscan.cli.up import up
 
 __all__ = ["app", "main"]
@@ -18,6 +19,7 @@ app.command("sim")(sim)
 app.command("decode")(decode)
 app.command("replay")(replay)
 app.command("shm-size")(shm_size)
+app.command("units")(units)
 app.command("bench")(bench)
 
 
