@@ -6,6 +6,7 @@ the eventfd, and feeds that died or hang; prices and signals never come through 
 
 from spreadscan.engine.routes import routes_of
 from spreadscan.kernel.scan import Scanner
+from spreadscan.runtime.fd_store import store_descriptor, take_descriptor
 from spreadscan.runtime.lock import is_lock_held
 from spreadscan.runtime.process import Context
 from spreadscan.shm.health import HealthReader
@@ -14,6 +15,9 @@ from spreadscan.shm.wakeup import WakeupServer
 from spreadscan.topology import feed_name
 
 __all__ = ["main"]
+
+WAKEUP_NAME = "wakeup"
+"""Of the eventfd in systemd's store, which is asked for and kept under this name."""
 
 TURN_NS = 10_000_000
 """How long the kernel scans and waits before Python gets a turn."""
@@ -30,7 +34,9 @@ def main(context: Context) -> None:
         context.regions.prices.slots, context.regions.dirty.bits, ring.ring, context.health.slot
     )
     scanner.configure(config.engine)
-    wakeup = WakeupServer(run_dir / "wakeup.sock")
+    wakeup = WakeupServer(run_dir / "wakeup.sock", kept=take_descriptor(WAKEUP_NAME))
+    if not wakeup.is_kept:
+        wakeup.is_kept = store_descriptor(WAKEUP_NAME, wakeup.eventfd)
     scanner.set_wake_fd(wakeup.eventfd)
     guard = _FeedGuard(context)
     context.ready(_take_routes(context, scanner))

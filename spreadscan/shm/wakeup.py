@@ -1,8 +1,10 @@
 """Hand the engine's eventfd to the feeds.
 
 An eventfd has no name, so the engine passes it over a Unix socket (SCM_RIGHTS, unix(7)) to every
-feed that connects. A feed that sees the connection end knows that its eventfd is dead and connects
-again. All of this is a hint: the bitmap is the truth and the engine's wait is bounded.
+feed that connects. A feed that sees the connection end connects again; its eventfd is dead, unless
+the engine said that it keeps it for its next life (``runtime/fd_store.py``): then the feed goes on
+writing it, and the next engine is woken before the feed has found it. All of this is a hint: the
+bitmap is the truth and the engine's wait is bounded.
 """
 
 import contextlib
@@ -15,8 +17,16 @@ from spreadscan.errors import PortInUse
 __all__ = ["WakeupClient", "WakeupServer"]
 
 
+# What comes along with the eventfd: whether it ends with this engine.
+ENDS, IS_KEPT = b"e", b"k"
+
+
 class WakeupServer:
     """The engine's side: makes the eventfd and gives it to whoever asks.
+
+    Args:
+        path: of the socket.
+        kept: an eventfd of an earlier life, to go on with; closed by ``close`` like a new one.
 
     Concurrency: one process, the holder of the engine's lock.
 
@@ -24,8 +34,10 @@ class WakeupServer:
         PortInUse: the socket's path cannot be bound.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    def __init__(self, path: Path, kept: int | None = None) -> None:
+        self.eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if kept is None else kept
+        self.is_kept = kept is not None
+        """Whether somebody keeps the eventfd for the next engine; feeds are told."""
         # A predecessor that was killed left its socket; the engine's lock proves that it is dead.
         path.unlink(missing_ok=True)
         self._path = path
@@ -46,7 +58,7 @@ class WakeupServer:
             while True:
                 client, _ = self._listener.accept()
                 with contextlib.suppress(OSError):
-                    socket.send_fds(client, [b"e"], [self.eventfd])
+                    socket.send_fds(client, [IS_KEPT if self.is_kept else ENDS], [self.eventfd])
                 # Kept open: its end tells the feed that this engine is gone.
                 self._clients.append(client)
                 served += 1
@@ -63,7 +75,7 @@ class WakeupServer:
 
 
 class WakeupClient:
-    """A feed's side: holds the living engine's eventfd, or none.
+    """A feed's side: holds the eventfd of the living engine or of the one to come, or none.
 
     Concurrency: one thread. Never blocks.
     """
@@ -71,23 +83,34 @@ class WakeupClient:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._server: socket.socket | None = None
+        self._is_answered = False
+        self._is_kept = False
         self.eventfd = -1
 
     def refresh(self) -> int:
-        """Return the eventfd to write now, -1 while no engine serves; call it now and then."""
+        """Return the eventfd to write now, -1 while there is none; call it now and then."""
         if self._server is not None and not _is_connected(self._server):
-            self.close()
+            self._hang_up()
+            if not self._is_kept:
+                self._drop_eventfd()
         if self._server is None:
             self._connect()
-        elif self.eventfd < 0:
+        elif not self._is_answered:
             self._receive(self._server)
         return self.eventfd
 
     def close(self) -> None:
         """Forget the engine."""
+        self._hang_up()
+        self._drop_eventfd()
+
+    def _hang_up(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self._is_answered = False
+
+    def _drop_eventfd(self) -> None:
         if self.eventfd >= 0:
             os.close(self.eventfd)
             self.eventfd = -1
@@ -105,9 +128,12 @@ class WakeupClient:
 
     def _receive(self, server: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
-            _, descriptors, _, _ = socket.recv_fds(server, 1, 1, socket.MSG_CMSG_CLOEXEC)
+            word, descriptors, _, _ = socket.recv_fds(server, 1, 1, socket.MSG_CMSG_CLOEXEC)
             if descriptors:
+                self._drop_eventfd()
                 self.eventfd = descriptors[0]
+                self._is_kept = word == IS_KEPT
+                self._is_answered = True
 
 
 def _is_connected(peer: socket.socket) -> bool:

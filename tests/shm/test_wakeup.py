@@ -101,6 +101,28 @@ def test_feed_notices_that_its_engine_is_gone(server, path, client):
     second.close()
 
 
+def test_kept_eventfd_wakes_the_next_engine_before_the_feed_has_found_it(server, path, client):
+    server.is_kept = True
+    client.refresh()
+    server.serve()
+    client.refresh()
+    kept = os.dup(server.eventfd)
+    for connection in server._clients:
+        connection.close()
+    server._clients.clear()
+
+    second = WakeupServer(path, kept=kept)
+    os.eventfd_write(client.refresh(), 1)
+    is_woken_early = is_readable(second.eventfd)
+    second.serve()
+    os.eventfd_write(client.refresh(), 1)
+
+    assert second.is_kept
+    assert is_woken_early
+    assert os.eventfd_read(second.eventfd) == 2
+    second.close()
+
+
 def test_engine_forgets_feeds_that_are_gone(server, path):
     for _ in range(50):
         client = WakeupClient(path)
