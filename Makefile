@@ -17,6 +17,9 @@ CHECKED := spreadscan tests
 # .locks/run.lock is what running needs and the kernel is built with; dev.lock adds the tests' tools.
 RUN_LOCK := .locks/run.lock
 DEV_LOCK := .locks/dev.lock
+# What brings the product to other machines, and what proves that it does.
+DEPLOY_LOCK := .locks/deploy.lock
+DEPLOY_TEST_LOCK := .locks/deploy-test.lock
 INSTALL := $(PIP) install --quiet --no-warn-conflicts --require-hashes --no-build-isolation
 
 # Stamps: the set-up is repeated only when what it was made from has changed.
@@ -24,6 +27,12 @@ TOOLS := $(VENV)/.tools
 INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 DEVELOPER := $(VENV)/.developer
+DEPLOYER := $(VENV)/.deployer
+DEPLOY_TESTER := $(VENV)/.deploy-tester
+
+WHEEL := dist/.wheel
+WHEELHOUSE := dist/.wheelhouse
+PACKAGED := $(KERNEL) $(shell find spreadscan -name '*.py' -o -name '*.pyi' -o -name py.typed)
 
 .PHONY: help
 help: ## Show this list
@@ -86,10 +95,42 @@ bench: developer ## Measure this machine against the numbers of the design
 nightly: developer ## The long tests that the ordinary run leaves out
 	$(BIN)/python -m pytest -m nightly --timeout=1800
 
+$(DEPLOYER): $(DEVELOPER) $(DEPLOY_LOCK)
+	$(INSTALL) -r $(DEPLOY_LOCK)
+	touch $@
+
+# manylinux: what the kernel needs of libc is checked, and named in the file; the target compiles
+# nothing. build/lib is removed because setuptools would pack what a deleted module left there.
+$(WHEEL): $(DEPLOYER) pyproject.toml README.md $(PACKAGED)
+	rm -rf build/lib build/wheel dist/spreadscan-*.whl
+	mkdir -p build/wheel dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel > build/wheel.log 2>&1 || \
+		{ cat build/wheel.log >&2; exit 1; }
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel --verbose repair --wheel-dir dist build/wheel/*.whl \
+		>> build/wheel.log 2>&1 || { tail -20 build/wheel.log >&2; exit 1; }
+	touch $@
+
+# pip hashes what it downloads against the lock; requirements.txt then holds what is in the folder,
+# so that the target takes exactly these files and asks nobody.
+$(WHEELHOUSE): $(WHEEL) $(RUN_LOCK)
+	rm -rf dist/wheelhouse
+	awk '/^[a-z]/ { wanted = !/^(cython|setuptools|wheel)==/ } wanted' $(RUN_LOCK) > build/run.lock
+	$(PIP) wheel --quiet --no-deps --require-hashes --no-build-isolation \
+		-r build/run.lock --wheel-dir dist/wheelhouse
+	cp dist/spreadscan-*.whl dist/wheelhouse/
+	cd dist/wheelhouse && sha256sum -- *.whl | \
+		sed -E 's/^([0-9a-f]+)  ([^-]+)-([^-]+)-.*/\2==\3 --hash=sha256:\1/' > requirements.txt
+	touch $@
+
 .PHONY: wheel
-wheel: developer ## Build the wheel into dist/
-	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+wheel: developer ## Build the manylinux wheel into dist/
+	@$(MAKE) --no-print-directory --silent $(WHEEL)
 	@ls dist/*.whl
+
+.PHONY: wheelhouse
+wheelhouse: developer ## The wheel and all it needs, for a host without an index: dist/wheelhouse
+	@$(MAKE) --no-print-directory --silent $(WHEELHOUSE)
+	@echo "dist/wheelhouse: $$(ls dist/wheelhouse/*.whl | wc -l) wheels"
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --quiet
@@ -97,6 +138,10 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-inde
 lock: ## Write the locks anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o $(RUN_LOCK)
 	uv pip compile pyproject.toml --extra build --extra dev -c $(RUN_LOCK) $(LOCK_FLAGS) -o $(DEV_LOCK)
+	uv pip compile pyproject.toml --extra build --extra deploy -c $(DEV_LOCK) \
+		$(LOCK_FLAGS) -o $(DEPLOY_LOCK)
+	uv pip compile pyproject.toml --extra build --extra deploy --extra deploy-test \
+		-c $(DEV_LOCK) -c $(DEPLOY_LOCK) $(LOCK_FLAGS) -o $(DEPLOY_TEST_LOCK)
 
 .PHONY: clean
 clean: ## Remove what was built; keeps .venv's packages, generated/ and data/
