@@ -15,6 +15,7 @@ __all__ = [
     "Instrument",
     "Market",
     "QuoteStatus",
+    "RawFunding",
     "RawInstrument",
     "RawTicker",
     "SignalType",
@@ -149,6 +150,20 @@ class RawTicker(msgspec.Struct, frozen=True, kw_only=True):
     """What the exchange's index says the same unit costs on spot; perpetuals only."""
     turnover_usd: float | None = None
     """Of the last 24 hours."""
+
+
+class RawFunding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a perpetual's exchange says of its funding at present."""
+
+    exchange_symbol: str
+    rate: float
+    """Fraction of a position's worth at the next settlement; positive: longs pay shorts."""
+    interval_s: float = 0.0
+    """From one settlement to the next; 0: the exchange does not say."""
+    is_interval_assumed: bool = False
+    """The exchange names only what is not usual, and this contract it did not name."""
+    next_settlement_ms: int = 0
+    """Unix milliseconds by the exchange's clock; 0: the exchange does not say."""
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from spreadscan.model import Market, RawInstrument, RawTicker
+from spreadscan.model import Market, RawFunding, RawInstrument, RawTicker
 
 __all__ = [
     "Ack",
     "Adapter",
     "Control",
+    "FundingAnswer",
+    "FundingRequest",
     "Heartbeat",
     "Ignored",
     "JsonPlan",
@@ -93,6 +95,23 @@ class TickerRequest(msgspec.Struct, frozen=True, kw_only=True):
     request: RestRequest
     parse: Callable[[bytes], list[RawTicker]]
     """Body to rows; raises DiscoveryError when it is no such answer."""
+
+
+class FundingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The funding of every contract that an answer tells of."""
+
+    rows: list[RawFunding]
+    refused: dict[str, str]
+    """Why a row was left out, by exchange symbol; ``""`` is for all that name none."""
+
+
+class FundingRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """GETs that together tell the funding of all perpetuals at once."""
+
+    requests: tuple[RestRequest, ...]
+    parse: Callable[[Sequence[bytes]], FundingAnswer]
+    """Their bodies, in order, to rows; raises DiscoveryError when one is no such answer, or when
+    not one row can be used."""
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -192,6 +211,8 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The request for the page after this body, None after the last."""
     tickers: tuple[TickerRequest, ...] = ()
     """Prices and volumes; of several answers the first that gives a value counts."""
+    funding: FundingRequest | None = None
+    """None where nothing is a perpetual."""
     plan: JsonPlan | ProtobufPlan
     limits: Limits
     topic: Callable[[str], str]

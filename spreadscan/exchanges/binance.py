@@ -23,7 +23,10 @@ Quirks:
   are not yet listed.
 * 24-hour tickers: all of spot cost weight 80 of 6,000 a minute, delisted rows with them (book of
   zeros, last price left standing); all of futures cost 40 of 2,400, have no bid and ask, and only
-  rows that trade (*seen*). ``premiumIndex`` (mark and index price) costs 10.
+  rows that trade (*seen*). ``premiumIndex`` (mark and index price, funding) costs 10.
+* ``lastFundingRate`` is the rate of the settlement to come. ``fundingInfo`` (no weight; 500 in five
+  minutes) tells intervals, and only of contracts whose terms were changed: 8 h is what the rest
+  have. A settled contract keeps a row without a next settlement.
 
 Limits: 1,024 streams a connection (documented; the 1,025th is refused and closes the connection,
 *seen*); incoming messages 5/s spot, 10/s futures, pings and pongs included; spot 300 connects in
@@ -37,11 +40,13 @@ from typing import Any
 import msgspec
 import orjson
 
-from spreadscan.errors import FeedError
+from spreadscan.errors import DiscoveryError, FeedError
 from spreadscan.exchanges._adapter import (
     Ack,
     Adapter,
     Control,
+    FundingAnswer,
+    FundingRequest,
     Ignored,
     JsonPlan,
     Limits,
@@ -49,6 +54,13 @@ from spreadscan.exchanges._adapter import (
     Notice,
     Refused,
     RestRequest,
+)
+from spreadscan.exchanges._funding import (
+    FundingFields,
+    FundingRows,
+    interval_s,
+    read_funding,
+    row_of,
 )
 from spreadscan.exchanges._wire import (
     TickerFields,
@@ -59,7 +71,7 @@ from spreadscan.exchanges._wire import (
     ticker_request,
     ticker_rows,
 )
-from spreadscan.model import ContractKind, Market, RawInstrument
+from spreadscan.model import ContractKind, Market, RawFunding, RawInstrument
 
 __all__ = ["ADAPTER"]
 
@@ -94,6 +106,16 @@ SPOT_TICKER = TickerFields(bid="bidPrice", ask="askPrice", last="lastPrice", tur
 #     "lastFundingRate":"0.00038246","time":1597370495002}]
 FUTURES_MARK = TickerFields(mark="markPrice", index="indexPrice")
 FUTURES_TICKER = TickerFields(last="lastPrice", turnover="quoteVolume")
+
+# Recorded 2024-11-27:
+#   [{"symbol":"UXLINKUSDT","markPrice":"0.55630000","indexPrice":"0.55594286",
+#     "estimatedSettlePrice":"0.55586379","lastFundingRate":"0.00005000","interestRate":
+#     "0.00005000","nextFundingTime":1732723200000,"time":1732715655000}]
+FUNDING = FundingFields(rate="lastFundingRate", next_ms="nextFundingTime")
+# As documented:
+#   [{"symbol":"BLZUSDT","adjustedFundingRateCap":"0.02500000","adjustedFundingRateFloor":
+#     "-0.02500000","fundingIntervalHours":8,"disclaimer":false}]
+USUAL_INTERVAL_S = 8 * 3600.0
 
 
 class _Filter(msgspec.Struct):
@@ -227,6 +249,41 @@ def _kind(row: _FuturesRow) -> ContractKind:
     )
 
 
+def parse_funding(bodies: Sequence[bytes]) -> FundingAnswer:
+    """Return the rows of ``/fapi/v1/premiumIndex`` with the intervals of ``/fapi/v1/fundingInfo``.
+
+    Raises:
+        DiscoveryError: a body is none of the two, or no row can be used.
+    """
+    rates, changed = bodies
+    hours = _hours(changed)
+
+    def complete(row: RawFunding) -> RawFunding:
+        if row.exchange_symbol in hours:
+            told_s = interval_s(hours[row.exchange_symbol])
+            return msgspec.structs.replace(row, interval_s=told_s)
+        # Without a next settlement, or with one at another hour, it is not the usual one either.
+        if row.next_settlement_ms == 0 or row.next_settlement_ms % (USUAL_INTERVAL_S * 1000):
+            return row
+        return msgspec.structs.replace(row, interval_s=USUAL_INTERVAL_S, is_interval_assumed=True)
+
+    return read_funding(read_listing(rates, FundingRows), FUNDING, complete)
+
+
+def _hours(body: bytes) -> dict[str, Any]:
+    found: dict[Any, Any] = {}
+    for raw in read_listing(body, FundingRows):
+        try:
+            row = row_of(raw)
+        except DiscoveryError:
+            continue
+        found[row.get("symbol")] = row.get("fundingIntervalHours")
+    if not found:
+        # Hundreds of contracts were changed; without the list all would seem to be usual.
+        raise DiscoveryError("found no contract in the list of intervals, expected some")
+    return found
+
+
 def _topic(symbol: str) -> str:
     return f"{symbol.lower()}@bookTicker"
 
@@ -304,6 +361,13 @@ ADAPTER = Adapter(
             tickers=(
                 ticker_request("/fapi/v1/premiumIndex", ticker_rows, FUTURES_MARK),
                 ticker_request("/fapi/v1/ticker/24hr", ticker_rows, FUTURES_TICKER),
+            ),
+            funding=FundingRequest(
+                requests=(
+                    RestRequest(path="/fapi/v1/premiumIndex"),
+                    RestRequest(path="/fapi/v1/fundingInfo"),
+                ),
+                parse=parse_funding,
             ),
             plan=FUTURES_PLAN,
             limits=Limits(topics_per_connection=1024, messages_per_s=10.0, lifetime_s=DAY_S),

@@ -24,6 +24,8 @@ Quirks:
   and must not be encoded again. The list also holds dated and USDC contracts, and stocks,
   commodities and currencies, told apart by ``symbolType``.
 * ``minOrderQty`` of spot is deprecated and not enforced, so spot states no least quantity.
+* Tickers of linear tell funding, too; dated contracts have an empty rate. Intervals differ (1, 2, 4
+  and 8 h, 2025-09) and stand in each row.
 * REST tickers come on one page, and those of spot do have bid and ask. ``turnover24h`` is quote
   currency, mark and index price are linear's alone. No weights: 600 requests in 5 s an address.
 
@@ -53,6 +55,7 @@ from spreadscan.exchanges._adapter import (
     Refused,
     RestRequest,
 )
+from spreadscan.exchanges._funding import FundingFields, FundingRows, funding_request
 from spreadscan.exchanges._wire import (
     TickerFields,
     TickerRows,
@@ -71,6 +74,7 @@ ResultT = TypeVar("ResultT")
 
 CHANNEL = "orderbook.1."
 INSTRUMENTS_PATH = "/v5/market/instruments-info"
+TICKERS_PATH = "/v5/market/tickers"
 
 # Zones of crypto; stocks, commodities, currencies and whatever comes next are none.
 CRYPTO_TYPES = {"", "innovation", "adventure"}
@@ -114,6 +118,11 @@ TICKER = TickerFields(
     turnover="turnover24h",
 )
 
+# Of the same rows, recorded 2026-08-13 (shortened):
+#   {"symbol":"BTCUSDT","fundingIntervalHour":"8","fundingCap":"0.005","nextFundingTime":
+#    "1786665600000","fundingRate":"0.00005013"}
+FUNDING = FundingFields(rate="fundingRate", next_ms="nextFundingTime", hours="fundingIntervalHour")
+
 HEARTBEAT = Heartbeat(payload='{"req_id":"heartbeat","op":"ping"}', interval_s=20.0)
 
 
@@ -150,6 +159,10 @@ class _Page(msgspec.Struct):
 
 class _TickerPage(msgspec.Struct):
     list: TickerRows
+
+
+class _FundingPage(msgspec.Struct):
+    list: FundingRows
 
 
 class _Answer(msgspec.Struct):
@@ -257,6 +270,10 @@ def _ticker_rows(body: bytes) -> TickerRows:
     return _result(body, _TickerPage).list
 
 
+def _funding_rows(body: bytes) -> FundingRows:
+    return _result(body, _FundingPage).list
+
+
 def _topic(symbol: str) -> str:
     return CHANNEL + symbol
 
@@ -345,13 +362,13 @@ def _delta(tree: dict[str, Any]) -> PartialQuote:
 
 def _market(category: str, market: Market) -> MarketSpec:
     is_spot = market is Market.SPOT
+    query = (("category", category),)
     return MarketSpec(
         instruments=_instruments(category),
         parse_instruments=parse_spot if is_spot else parse_futures,
         next_page=(lambda _body: None) if is_spot else next_page,
-        tickers=(
-            ticker_request("/v5/market/tickers", _ticker_rows, TICKER, (("category", category),)),
-        ),
+        tickers=(ticker_request(TICKERS_PATH, _ticker_rows, TICKER, query),),
+        funding=None if is_spot else funding_request(TICKERS_PATH, _funding_rows, FUNDING, query),
         plan=PLAN,
         limits=Limits(
             topics_per_message=10 if is_spot else None,

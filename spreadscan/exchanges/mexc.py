@@ -33,7 +33,7 @@ Futures quirks:
 * REST errors come with status 200 and ``success`` false. Stocks are contracts of ``type`` 2.
 * Of a ticker ``amount24`` is quote currency, ``volume24`` contracts; ``maxBidPrice`` and
   ``minAskPrice`` are no book. Dead contracts stay with a last price of 0 (*seen*). 10 requests in
-  2 s; rows are renewed every 3 to 4 s.
+  2 s; renewed every 3 to 4 s. ``funding_rate``: 20 in 2 s, up to 15 s late after a settlement.
 
 Limits: spot 30 subscriptions a connection (*seen*: the 31st is silent), 100 messages a second, 24 h
 of life, closed after 30 s without a valid subscription and 60 s without data; request frames beyond
@@ -43,6 +43,7 @@ but for one symbol a frame; the server closes after 60 s without our ping, data 
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -64,6 +65,7 @@ from spreadscan.exchanges._adapter import (
     Refused,
     RestRequest,
 )
+from spreadscan.exchanges._funding import FundingFields, FundingRows, funding_request
 from spreadscan.exchanges._wire import (
     TickerFields,
     TickerRows,
@@ -142,6 +144,9 @@ FUTURES_TICKER = TickerFields(
     index="indexPrice",
     turnover="amount24",
 )
+#   {"success":true,"code":0,"data":[{"symbol":"BTC_USDT","fundingRate":0.000018,"collectCycle":8,
+#    "nextSettleTime":1761897600000,"timestamp":1761879755894}]}
+FUNDING = FundingFields(rate="fundingRate", next_ms="nextSettleTime", hours="collectCycle")
 
 
 class _SpotRow(msgspec.Struct):
@@ -267,8 +272,8 @@ def _kind(row: _FuturesRow) -> ContractKind:
     return ContractKind.PRE_MARKET if row.preMarket else ContractKind.LINEAR_PERPETUAL
 
 
-def _ticker_rows(body: bytes) -> TickerRows:
-    return _data(body, _FuturesAnswer[TickerRows])
+_ticker_rows = partial(_data, shape=_FuturesAnswer[TickerRows])
+_funding_rows = partial(_data, shape=_FuturesAnswer[FundingRows])
 
 
 def _spot_topic(symbol: str) -> str:
@@ -382,6 +387,7 @@ ADAPTER = Adapter(
             instruments=RestRequest(path="/api/v1/contract/detail"),
             parse_instruments=parse_futures,
             tickers=(ticker_request("/api/v1/contract/ticker", _ticker_rows, FUTURES_TICKER),),
+            funding=funding_request("/api/v1/contract/funding_rate", _funding_rows, FUNDING),
             plan=FUTURES_PLAN,
             limits=Limits(topics_per_message=1),
             topic=_futures_topic,

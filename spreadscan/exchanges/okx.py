@@ -23,6 +23,9 @@ Quirks:
   auction a best ask may stand below the best bid. Tickers carry no index price: that is a list of
   its own (``index-tickers``, read 2026-06-29), by pair, and a swap's index is that of its pair.
   Each of the two: 20 requests in 2 s for one address.
+* ``funding-rate`` with ``ANY`` tells all swaps at once (10 requests in 2 s), dated contracts of the
+  kind with funding among them. ``fundingTime`` is the settlement to come, ``nextFundingTime`` the
+  one after it, and only what is between the two tells the interval; ``nextFundingRate`` is empty.
 
 Limits: three connects a second for one address; 480 requests an hour on one connection, so
 subscriptions are batched; all arguments of subscriptions within 64 KiB (a longer frame closes the
@@ -54,6 +57,7 @@ from spreadscan.exchanges._adapter import (
     RestRequest,
     TickerRequest,
 )
+from spreadscan.exchanges._funding import FundingFields, FundingRows, funding_request
 from spreadscan.exchanges._wire import (
     TickerFields,
     TickerRows,
@@ -109,6 +113,13 @@ SWAP_TICKER = msgspec.structs.replace(SPOT_TICKER, turnover="", volume="volCcy24
 #    "1649419644492"}]}
 INDEX_TICKER = TickerFields(symbol="instId", index="idxPx")
 SWAP_OF_INDEX = "-SWAP"
+# As documented (shortened):
+#   {"code":"0","msg":"","data":[{"instId":"BTC-USDT-SWAP","instType":"SWAP","fundingRate":
+#    "0.0000182221218054","fundingTime":"1743609600000","nextFundingRate":"","nextFundingTime":
+#    "1743638400000","settState":"settled","ts":"1743588686291"}]}
+FUNDING = FundingFields(
+    symbol="instId", rate="fundingRate", next_ms="fundingTime", following_ms="nextFundingTime"
+)
 
 LIMITS = Limits(
     topic_bytes_per_connection=65_536,
@@ -294,6 +305,14 @@ SWAP_INDICES = TickerRequest(
 )
 
 
+FUNDING_REQUEST = funding_request(
+    "/api/v5/public/funding-rate",
+    lambda body: _rows(body, _Answer[FundingRows]),
+    FUNDING,
+    (("instId", "ANY"),),
+)
+
+
 def _market(kind: str, market: Market) -> MarketSpec:
     is_spot = market is Market.SPOT
     tickers = ticker_request(
@@ -306,6 +325,7 @@ def _market(kind: str, market: Market) -> MarketSpec:
         instruments=RestRequest(path="/api/v5/public/instruments", query=(("instType", kind),)),
         parse_instruments=parse_spot if is_spot else parse_futures,
         tickers=(tickers,) if is_spot else (tickers, SWAP_INDICES),
+        funding=None if is_spot else FUNDING_REQUEST,
         plan=PLAN,
         limits=LIMITS,
         topic=_topic,
