@@ -101,6 +101,8 @@ class Director:
                 self._stage.hub.publish(rows, now_s)
             case "unknown" | "delist":
                 self._list_anew(fault)
+            case "hourly":
+                self._settle_anew()
             case _:
                 pass
 
@@ -108,6 +110,8 @@ class Director:
         self._say(f"over: {_described(fault)}")
         if fault.kind in UNSERVED_KINDS:
             self._list_anew(fault)
+        elif fault.kind == "hourly":
+            self._settle_anew()
         elif fault.kind == "shutdown":
             self._stage.servers.close_announced(self._sources(fault), SERVICE_RESTART)
 
@@ -123,6 +127,17 @@ class Director:
             (venue.delisted.add if "delist" in kinds else venue.delisted.discard)(symbol)
             is_served = not kinds & UNSERVED_KINDS
             self._stage.servers.list_symbol(venue.source, symbol, is_listed=is_served)
+
+    def _settle_anew(self) -> None:
+        """Let those perpetuals be settled every hour that a fault under way says so of."""
+        hourly = [fault for fault in self._present if fault.kind == "hourly"]
+        for venue in self._stage.venues:
+            mine = [fault for fault in hourly if fault.hits(venue.source)]
+            venue.hourly = {
+                listing.exchange_symbol
+                for listing in venue.listings
+                if any(fault.symbol in (None, listing.exchange_symbol) for fault in mine)
+            }
 
     def _refusals(self, began_s: float) -> dict[str, Refusal]:
         found: dict[str, Refusal] = {}

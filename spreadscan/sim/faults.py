@@ -11,7 +11,7 @@
     at_s = 0.0
     kind = "half_list"          # html, error_body, empty_list, half_list, slow_rest: REST answers
     source = "bybit"
-    answers = "listing"         # or "tickers" or "all"
+    answers = "listing"         # or "tickers", "funding" or "all"
     delay_ms = 5000             # slow_rest: how late they come
 
     [[coin]]                    # a coin on top of the usual ones, last in liquidity
@@ -71,6 +71,7 @@ Kind = Literal[
     "empty_list",  # REST answers are in order, and their list is empty
     "half_list",  # the same with the first half of the list
     "slow_rest",  # REST answers come delay_ms late
+    "hourly",  # funding is settled every hour, whatever the interval was before
 ]
 UNSERVED_KINDS = {"unknown", "delist"}
 REST_KINDS = {"html", "error_body", "empty_list", "half_list", "slow_rest"}
@@ -97,7 +98,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """garbage, duplicate, reorder: of the quotes."""
     delay_ms: Positive = 500.0
     """delay, slow_rest."""
-    answers: Literal["listing", "tickers", "all"] = "listing"
+    answers: Literal["listing", "tickers", "funding", "all"] = "listing"
     """html, error_body, empty_list, half_list, slow_rest: which of them."""
     skew_ms: int = 5000
     """Negative for a clock that is behind."""

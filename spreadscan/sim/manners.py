@@ -111,6 +111,7 @@ class Ledger:
         self._started_s = started_s
         self._connects = connects or SlidingCount(limits.connects_window_s)
         self._rest: dict[str, SlidingCount] = {}
+        self._asked: dict[str, SlidingCount] = {}
         self._banned_until_s: dict[str, float] = {}
 
     def admits_connect(self, now_s: float) -> bool:
@@ -120,13 +121,30 @@ class Ledger:
         self.refused_connects += not is_admitted
         return is_admitted
 
-    def admits_request(self, now_s: float, path: str = "", weight: int = 1) -> bool:
-        """Count a REST request and return whether the limit lets it in; refused ones weigh too."""
+    def admits_request(
+        self,
+        now_s: float,
+        path: str = "",
+        weight: int = 1,
+        of_path: tuple[int, float] | None = None,
+    ) -> bool:
+        """Count a REST request and return whether the limits let it in; refused ones weigh too.
+
+        Args:
+            now_s: monotonic.
+            path: what is asked; "" for what nobody serves.
+            weight: of the budget that the source has, or each of its paths.
+            of_path: requests and seconds, where the path has a limit of its own.
+        """
         self.rest_requests += 1
         pool = path if self.limits.rest_per_path else ""
         window = self._rest.setdefault(pool, SlidingCount(self.limits.rest_window_s))
         found = window.add(now_s, weight)
         is_admitted = not self.check("rest_weight", self.limits.rest_weight, found, now_s)
+        if of_path is not None:
+            requests, seconds = of_path
+            asked = self._asked.setdefault(path, SlidingCount(seconds)).add(now_s)
+            is_admitted &= not self.check("rest_requests", requests, asked, now_s)
         self.refused_rest_requests += not is_admitted
         return is_admitted
 

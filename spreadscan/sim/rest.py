@@ -133,11 +133,12 @@ class RestServer:
         now_s = self._clock.monotonic_s()
         target = Target(request.match_info["path"], dict(request.query))
         endpoint = venue.endpoints.get(target.path)
-        path, weight = "", 1
-        if endpoint is not None:
-            path, weight = target.path, endpoint.weight_for(target.query)
         ledger = self._ledgers[venue.source]
-        is_admitted = ledger.admits_request(now_s, path, weight)
+        if endpoint is None:
+            is_admitted = ledger.admits_request(now_s)
+        else:
+            weight = endpoint.weight_for(target.query)
+            is_admitted = ledger.admits_request(now_s, target.path, weight, endpoint.window)
         if refusal := self._refusals.get(venue.source):
             told_s = refusal.told_s(now_s)
             ledger.turned_away("rest", told_s, now_s)
@@ -160,7 +161,7 @@ class RestServer:
             for fault in self._faults
             if fault.hits(venue.source)
             and endpoint is not None
-            and fault.answers in ("all", endpoint.subject)
+            and fault.answers in ("all", endpoint.subject, endpoint.also)
         ]
         return spoilt(reply, faults, venue.refusal)
 

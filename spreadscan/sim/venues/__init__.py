@@ -18,9 +18,11 @@ from spreadscan.sim.venues._venue import (
     RestReply,
     Send,
     Session,
+    Subject,
     Target,
     Unlisten,
     Venue,
+    Window,
 )
 
 __all__ = [
@@ -37,9 +39,11 @@ __all__ = [
     "RestReply",
     "Send",
     "Session",
+    "Subject",
     "Target",
     "Unlisten",
     "Venue",
+    "Window",
     "venues",
 ]
 

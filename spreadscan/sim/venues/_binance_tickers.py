@@ -11,13 +11,15 @@ from typing import Any
 from spreadscan.model import Market
 from spreadscan.sim.venues._binance_listing import strangers
 from spreadscan.sim.venues._day import DAY_MS, Day, days
+from spreadscan.sim.venues._funding import USUAL_HOURS, Funding, funding_hours, funding_of
 from spreadscan.sim.venues._venue import Board, Target, Venue
 
-__all__ = ["tickers"]
+__all__ = ["funding_info", "tickers"]
 
 Row = dict[str, Any]
 ZERO = "0.00000000"
-FUNDING_MS = 8 * 3_600_000
+# One contract in so many has had its caps changed, though not its interval.
+CAPS_EVERY = 5
 # When contracts that are no more were settled.
 SETTLED_MS = 1_780_000_000_000
 # What a type=MINI ticker leaves out.
@@ -116,7 +118,8 @@ def _premium_rows(venue: Venue, all_days: Iterable[Day], now_ms: int) -> list[Ro
         # The mark follows the contract's own price, the index does not.
         unit = 10.0**day.listing.tick_exponent
         mark = (day.quote.bid_ticks + day.quote.ask_ticks) / 2 * unit
-        row = _premium_row(day.listing.exchange_symbol, mark, day.index_price, now_ms)
+        funding = funding_of(venue, day.listing, now_ms)
+        row = _premium_row(day.listing.exchange_symbol, mark, day.index_price, now_ms, funding)
         if day.listing.exchange_symbol in venue.delisted:
             row = _settled(day.listing.exchange_symbol, day.open_ticks * unit)
         rows.append(row)
@@ -132,20 +135,40 @@ def _premium_rows(venue: Venue, all_days: Iterable[Day], now_ms: int) -> list[Ro
     return rows
 
 
-def _premium_row(symbol: str, mark: float, index: float, now_ms: int) -> Row:
+def _premium_row(symbol: str, mark: float, index: float, now_ms: int, funding: Funding) -> Row:
     return {
         "symbol": symbol,
         "markPrice": f"{mark:.8f}",
         "indexPrice": f"{index:.8f}",
         "estimatedSettlePrice": f"{index:.8f}",
-        "lastFundingRate": "0.00010000",
+        "lastFundingRate": f"{funding.rate:.8f}",
         "interestRate": "0.00010000",
-        "nextFundingTime": (now_ms // FUNDING_MS + 1) * FUNDING_MS,
+        "nextFundingTime": funding.next_ms,
         "time": now_ms,
     }
 
 
 def _settled(symbol: str, price: float) -> Row:
     """Return what stays of a contract: prices and a time that move no more."""
-    row = _premium_row(symbol, price, price, SETTLED_MS)
-    return {**row, "lastFundingRate": ZERO, "nextFundingTime": 0}
+    row = _premium_row(symbol, price, price, SETTLED_MS, Funding(0.0, USUAL_HOURS, 0))
+    return {**row, "interestRate": ZERO}
+
+
+def funding_info(venue: Venue) -> list[Row]:
+    """Return the contracts whose funding is not as usual, coin-margined ones among them."""
+    found = [
+        (listing.exchange_symbol, hours)
+        for listing in venue.listings
+        if (hours := funding_hours(venue, listing)) != USUAL_HOURS
+        or listing.coin_index % CAPS_EVERY == 0
+    ]
+    return [
+        {
+            "symbol": symbol,
+            "adjustedFundingRateCap": "0.02000000",
+            "adjustedFundingRateFloor": "-0.02000000",
+            "fundingIntervalHours": hours,
+            "disclaimer": False,
+        }
+        for symbol, hours in (*found, ("BTCUSD_PERP", USUAL_HOURS), ("ETHUSD_PERP", USUAL_HOURS))
+    ]

@@ -6,12 +6,14 @@ pre-market contracts come only when asked for. A page has 500 rows unless more a
 most 1,000, and the cursor arrives percent-encoded.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from spreadscan.model import Market
 from spreadscan.sim.universe import Listing, decimal_text, without_listed
+from spreadscan.sim.venues._funding import funding_hours
+from spreadscan.sim.venues._venue import Venue
 
 __all__ = ["CATEGORIES", "instruments", "strangers"]
 
@@ -20,24 +22,26 @@ CATEGORIES = {Market.SPOT: "spot", Market.FUTURES: "linear"}
 DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS = 500, 1000
 
 
-def instruments(
-    market: Market, listings: Sequence[Listing], delisted: Collection[str], query: Mapping[str, str]
-) -> Row:
+def instruments(venue: Venue, query: Mapping[str, str]) -> Row:
     """Return the ``result`` of one instruments-info request; a delisted symbol is gone.
 
     Raises:
         ValueError: limit, cursor or status is none that the exchange takes.
     """
+    market, listings = venue.market, venue.listings
     if market is Market.SPOT:
         rows = [_spot_row(listing) for listing in listings]
     else:
-        rows = [_linear_row(listing) for listing in listings]
+        rows = [
+            _linear_row(listing) | {"fundingInterval": 60 * funding_hours(venue, listing)}
+            for listing in listings
+        ]
     rows += strangers(market, listings)
     status = query.get("status", "Trading")
     if status not in {"Trading", "PreLaunch", "Delivering", "Closed"}:
         raise ValueError(f"status {status}")
     for row in rows:
-        if row["symbol"] in delisted:
+        if row["symbol"] in venue.delisted:
             row["status"] = "Closed"
     rows = sorted((row for row in rows if row["status"] == status), key=_symbol)
     category = CATEGORIES[market]

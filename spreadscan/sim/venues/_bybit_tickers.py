@@ -11,12 +11,12 @@ from typing import Any
 from spreadscan.model import Market
 from spreadscan.sim.venues._bybit_listing import CATEGORIES, strangers
 from spreadscan.sim.venues._day import Day, days, plain
+from spreadscan.sim.venues._funding import Funding, funding_of
 from spreadscan.sim.venues._venue import Board, Venue
 
 __all__ = ["tickers"]
 
 Row = dict[str, Any]
-FUNDING_MS = 8 * 3_600_000
 # Only coins that serve as collateral have a dollar index on spot.
 COINS_WITH_DOLLAR_INDEX = 30
 
@@ -27,11 +27,17 @@ def tickers(venue: Venue, query: Mapping[str, str], now_ms: int, board: Board) -
     Raises:
         ValueError: the symbol that was asked for is not traded.
     """
-    make = _spot_row if venue.market is Market.SPOT else _linear_row
-    rows = [make(day, now_ms) for day in days(venue, board)]
+    rows = [
+        _spot_row(day)
+        if venue.market is Market.SPOT
+        else _linear_row(day, funding_of(venue, day.listing, now_ms))
+        for day in days(venue, board)
+    ]
     model = rows[0]
     for stranger in strangers(venue.market, venue.listings):
         row = {**model, "symbol": stranger["symbol"]}
+        if stranger.get("contractType") == "LinearFutures":  # a dated contract has no funding
+            row |= {"fundingRate": "", "nextFundingTime": "0", "fundingIntervalHour": ""}
         if stranger["status"] == "PreLaunch":
             phase = stranger["preListingInfo"]["curAuctionPhase"]
             nothing = dict.fromkeys(("bid1Price", "bid1Size", "ask1Price", "ask1Size"), "")
@@ -67,13 +73,12 @@ def _day_row(day: Day) -> Row:
     }
 
 
-def _spot_row(day: Day, now_ms: int) -> Row:
-    del now_ms
+def _spot_row(day: Day) -> Row:
     has_index = day.listing.coin_index < COINS_WITH_DOLLAR_INDEX
     return {**_day_row(day), "usdIndexPrice": plain(day.index_price) if has_index else ""}
 
 
-def _linear_row(day: Day, now_ms: int) -> Row:
+def _linear_row(day: Day, funding: Funding) -> Row:
     unit = 10.0**day.listing.tick_exponent
     mark = (day.quote.bid_ticks + day.quote.ask_ticks) / 2 * unit
     return {
@@ -83,10 +88,10 @@ def _linear_row(day: Day, now_ms: int) -> Row:
         "prevPrice1h": day.price(day.open_ticks),
         "openInterest": day.volume,
         "openInterestValue": f"{day.turnover:.2f}",
-        "fundingRate": "0.0001",
-        "fundingIntervalHour": "8",
+        "fundingRate": f"{funding.rate:.8f}",
+        "fundingIntervalHour": str(funding.hours),
         "fundingCap": "0.00375",
-        "nextFundingTime": str((now_ms // FUNDING_MS + 1) * FUNDING_MS),
+        "nextFundingTime": str(funding.next_ms),
         "predictedDeliveryPrice": "",
         "basisRate": "",
         "deliveryFeeRate": "",

@@ -10,15 +10,18 @@ from typing import Any
 
 from spreadscan.model import Market
 from spreadscan.sim.venues._day import DAY_MS, Day, days, plain
+from spreadscan.sim.venues._funding import Funding, funding_of
 from spreadscan.sim.venues._mexc_listing import strangers
 from spreadscan.sim.venues._venue import Board, Venue
 
-__all__ = ["contract_tickers", "tickers_24h"]
+__all__ = ["contract_funding", "contract_tickers", "tickers_24h"]
 
 Row = dict[str, Any]
 # One listing in so many has no turnover, though it trades.
 NULL_EVERY = 10
 BAND = 0.1
+# Documented: up to 15 s.
+SETTLEMENT_MS = 10_000
 
 
 def tickers_24h(venue: Venue, now_ms: int, board: Board) -> list[Row]:
@@ -37,7 +40,10 @@ def tickers_24h(venue: Venue, now_ms: int, board: Board) -> list[Row]:
 
 def contract_tickers(venue: Venue, now_ms: int, board: Board) -> list[Row]:
     """Return the contract rows; a delisted contract is gone, an offline one is dead."""
-    rows = [_contract_row(day, now_ms) for day in days(venue, board)]
+    rows = [
+        _contract_row(day, funding_of(venue, day.listing, now_ms), now_ms)
+        for day in days(venue, board)
+    ]
     model = rows[0]
     for stranger in strangers(Market.FUTURES, venue.listings):
         row = {**model, "symbol": stranger["symbol"]}
@@ -46,6 +52,37 @@ def contract_tickers(venue: Venue, now_ms: int, board: Board) -> list[Row]:
             row = {key: row[key] if key in still else 0 for key in row}
         rows.append(row)
     return [row for row in rows if row["symbol"] not in venue.delisted]
+
+
+def contract_funding(venue: Venue, now_ms: int) -> list[Row]:
+    """Return the funding of every contract; one that is offline keeps a row without a time.
+
+    A settlement is over some seconds after its time only.
+    """
+    settled_ms = now_ms - SETTLEMENT_MS
+    rows = [
+        _funding_row(listing.exchange_symbol, funding_of(venue, listing, settled_ms), now_ms)
+        for listing in venue.listings
+    ]
+    model = rows[0]
+    for stranger in strangers(Market.FUTURES, venue.listings):
+        row = {**model, "symbol": stranger["symbol"]}
+        if stranger["state"] != 0:
+            row |= {"fundingRate": 0, "nextSettleTime": None}
+        rows.append(row)
+    return [row for row in rows if row["symbol"] not in venue.delisted]
+
+
+def _funding_row(symbol: str, funding: Funding, now_ms: int) -> Row:
+    return {
+        "symbol": symbol,
+        "fundingRate": funding.rate,
+        "maxFundingRate": 0.02,
+        "minFundingRate": -0.02,
+        "collectCycle": funding.hours,
+        "nextSettleTime": funding.next_ms,
+        "timestamp": now_ms,
+    }
 
 
 def _spot_row(day: Day, now_ms: int) -> Row:
@@ -74,7 +111,7 @@ def _spot_row(day: Day, now_ms: int) -> Row:
     }
 
 
-def _contract_row(day: Day, now_ms: int) -> Row:
+def _contract_row(day: Day, funding: Funding, now_ms: int) -> Row:
     def number(ticks: int) -> float:
         return float(day.price(ticks))
 
@@ -94,7 +131,7 @@ def _contract_row(day: Day, now_ms: int) -> Row:
         "riseFallValue": round(number(day.last_ticks) - number(day.open_ticks), 10),
         "indexPrice": float(plain(day.index_price)),
         "fairPrice": float(plain(mid)),
-        "fundingRate": 0.0001,
+        "fundingRate": funding.rate,
         "maxBidPrice": float(plain(day.index_price * (1 + BAND))),
         "minAskPrice": float(plain(day.index_price * (1 - BAND))),
         "timestamp": now_ms,

@@ -10,10 +10,11 @@ from typing import Any
 
 from spreadscan.model import Market
 from spreadscan.sim.venues._day import Day, days, plain
+from spreadscan.sim.venues._funding import HOUR_MS, Funding, funding_of
 from spreadscan.sim.venues._okx_listing import INST_TYPES, strangers
 from spreadscan.sim.venues._venue import Board, Venue
 
-__all__ = ["index_tickers", "tickers"]
+__all__ = ["funding_rates", "index_tickers", "tickers"]
 
 Row = dict[str, Any]
 
@@ -60,6 +61,43 @@ def index_tickers(venue: Venue, query: Mapping[str, str], now_ms: int, board: Bo
     others = [{**row, "instId": row["instId"].replace("-USDT", "-USD")} for row in rows[:3]]
     suffix = f"-{query.get('quoteCcy', '')}"
     return [row for row in rows + others if row["instId"].endswith(suffix)]
+
+
+def funding_rates(venue: Venue, now_ms: int) -> list[Row]:
+    """Return the funding of every swap, and of a dated contract that has one."""
+    fundings = {
+        listing.exchange_symbol: funding_of(venue, listing, now_ms)
+        for listing in venue.listings
+        if listing.exchange_symbol not in venue.delisted
+    }
+    first = funding_of(venue, venue.listings[0], now_ms)
+    live = {row["instId"] for row in strangers(venue.market, venue.listings)
+            if row["state"] == "live"}  # fmt: skip
+    fundings |= dict.fromkeys(sorted(live), first)
+    rows = [_funding_row(symbol, funding, now_ms) for symbol, funding in fundings.items()]
+    return [*rows, {**_funding_row("BTC-USDT-310404", first, now_ms), "instType": "FUTURES"}]
+
+
+def _funding_row(symbol: str, funding: Funding, now_ms: int) -> Row:
+    return {
+        "formulaType": "withRate",
+        "fundingRate": f"{funding.rate:.16f}",
+        "fundingTime": str(funding.next_ms),
+        "impactValue": "",
+        "instId": symbol,
+        "instType": "SWAP",
+        "interestRate": "0.0001",
+        "maxFundingRate": "0.015",
+        "method": "current_period",
+        "minFundingRate": "-0.015",
+        "nextFundingRate": "",
+        "nextFundingTime": str(funding.following_ms),
+        "premium": f"{funding.rate / 2:.16f}",
+        "prevFundingTime": str(funding.next_ms - funding.hours * HOUR_MS),
+        "settFundingRate": f"{funding.rate / 3:.16f}",
+        "settState": "settled",
+        "ts": str(now_ms),
+    }
 
 
 def _row(market: Market, day: Day, now_ms: int) -> Row:

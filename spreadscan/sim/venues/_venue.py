@@ -33,9 +33,11 @@ __all__ = [
     "RestReply",
     "Send",
     "Session",
+    "Subject",
     "Target",
     "Unlisten",
     "Venue",
+    "Window",
 ]
 
 Frame = str | bytes
@@ -100,14 +102,28 @@ class Client(NamedTuple):
     """Unix time less monotonic time."""
 
 
+Subject = Literal["listing", "tickers", "funding"]
+
+
+class Window(NamedTuple):
+    """How often one path may be asked."""
+
+    requests: int
+    seconds: float
+
+
 class Endpoint(NamedTuple):
     """One path of a source's REST."""
 
-    subject: Literal["listing", "tickers"]
+    subject: Subject
     weight: int = 1
     """What a request costs of ``Limits.rest_weight``."""
     weight_of_one: int | None = None
     """The same for a request that names one symbol; None where that makes no difference."""
+    also: Subject | None = None
+    """What else the answer tells."""
+    window: Window | None = None
+    """Requests that are counted by themselves, and beside the weight."""
 
     def weight_for(self, query: Mapping[str, str]) -> int:
         """Return what one request costs."""
@@ -257,6 +273,8 @@ class Venue(Protocol):
     """A row without news for this long is sent again; None where silence stays silence."""
     delisted: set[str]
     """Exchange symbols that REST no longer shows as tradable."""
+    hourly: set[str]
+    """Exchange symbols whose funding is settled every hour, whatever it was before."""
     endpoints: Mapping[str, Endpoint]
     """By path; every other path is an error and weighs 1."""
 

@@ -1,4 +1,4 @@
-"""Binance as a client sees it: exchangeInfo and tickers, and bookTicker streams over WebSocket.
+"""Binance as a client sees it: listings, tickers and funding, and bookTicker over WebSocket.
 
 From github.com/binance/binance-spot-api-docs (rest-api.md, web-socket-streams.md; 2026-07-21),
 the USD-M change notice of 2026-03-06 and live probes of 2026-10-07. Worth knowing:
@@ -20,7 +20,7 @@ from spreadscan.sim.manners import Limits
 from spreadscan.sim.market import Quote
 from spreadscan.sim.universe import Coin, Listing, Naming, magnitude, prefixed
 from spreadscan.sim.venues._binance_listing import exchange_info
-from spreadscan.sim.venues._binance_tickers import tickers
+from spreadscan.sim.venues._binance_tickers import funding_info, tickers
 from spreadscan.sim.venues._venue import (
     Action,
     Board,
@@ -39,12 +39,14 @@ from spreadscan.sim.venues._venue import (
     Target,
     Unlisten,
     Venue,
+    Window,
 )
 
 __all__ = ["VENUE", "BinanceSession", "BinanceVenue"]
 
 RAW, COMBINED = "raw", "combined"
 CHANNEL = "@bookTicker"
+FUNDING_INFO_PATH = "/fapi/v1/fundingInfo"
 # Weights as documented (spot, 2026-07-21) and measured (futures, 2026-10-07).
 ENDPOINTS = {
     Market.SPOT: {
@@ -55,7 +57,8 @@ ENDPOINTS = {
     Market.FUTURES: {
         "/fapi/v1/exchangeInfo": Endpoint("listing", 1),
         "/fapi/v1/ticker/24hr": Endpoint("tickers", 40, 1),
-        "/fapi/v1/premiumIndex": Endpoint("tickers", 10, 1),
+        "/fapi/v1/premiumIndex": Endpoint("tickers", 10, 1, also="funding"),
+        FUNDING_INFO_PATH: Endpoint("funding", 0, window=Window(500, 300.0)),
     },
 }
 # How often the server pings and how long it waits for the pong, seconds.
@@ -91,6 +94,7 @@ class BinanceVenue:
         usual = (prefixed(n, coin, 1 if is_spot else coin.bundle) for n, coin in enumerate(coins))
         self.listings = tuple(_listing(market, naming) for naming in (*usual, *added))
         self.delisted: set[str] = set()
+        self.hourly: set[str] = set()
 
     def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
         """Answer the list or tickers; everything else is a 404, as a wrong path is there."""
@@ -100,6 +104,9 @@ class BinanceVenue:
         if endpoint.subject == "listing":
             body = exchange_info(self.market, self.listings, self.delisted, now_ms)
             return RestReply(200, body, body["symbols"])
+        if target.path == FUNDING_INFO_PATH:
+            rows = funding_info(self)
+            return RestReply(200, rows, rows)
         rows = tickers(self, target, now_ms, board)
         wanted = target.query.get("symbol")
         if wanted is None:

@@ -47,7 +47,7 @@ __all__ = ["VENUE", "BybitSession", "BybitVenue"]
 CHANNEL = "orderbook.1."
 ENDPOINTS = {
     "/v5/market/instruments-info": Endpoint("listing"),
-    "/v5/market/tickers": Endpoint("tickers"),
+    "/v5/market/tickers": Endpoint("tickers", also="funding"),
 }
 WS_PATHS = {Market.SPOT: ("", "v5/public/spot"), Market.FUTURES: ("", "v5/public/linear")}
 IDLE_S = 600.0
@@ -81,6 +81,7 @@ class BybitVenue:
         usual = (_naming(market, index, coin) for index, coin in enumerate(coins))
         self.listings = tuple(_listing(market, naming) for naming in (*usual, *added))
         self.delisted: set[str] = set()
+        self.hourly: set[str] = set()
         self._last: dict[str, Quote] = {}
 
     def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
@@ -92,7 +93,7 @@ class BybitVenue:
             return RestReply(200, _envelope(now_ms, 10001, "category is invalid", {}))
         try:
             if endpoint.subject == "listing":
-                found = instruments(self.market, self.listings, self.delisted, target.query)
+                found = instruments(self, target.query)
             else:
                 found = tickers(self, target.query, now_ms, board)
         except ValueError as error:

@@ -17,7 +17,7 @@ from spreadscan.sim.universe import Coin, Listing, Naming, magnitude, prefixed
 from spreadscan.sim.venues._mexc_futures import MexcFuturesSession, encode_futures, read_futures
 from spreadscan.sim.venues._mexc_listing import contract_detail, exchange_info
 from spreadscan.sim.venues._mexc_spot import MAX_TOPICS, MexcSpotSession, encode_spot, read_spot
-from spreadscan.sim.venues._mexc_tickers import contract_tickers, tickers_24h
+from spreadscan.sim.venues._mexc_tickers import contract_funding, contract_tickers, tickers_24h
 from spreadscan.sim.venues._venue import (
     Board,
     Client,
@@ -29,10 +29,12 @@ from spreadscan.sim.venues._venue import (
     Session,
     Target,
     Venue,
+    Window,
 )
 
 __all__ = ["VENUE", "MexcVenue"]
 
+FUNDING_PATH = "/api/v1/contract/funding_rate"
 # Spot weights as in the documents of 2026, the same for one symbol or all.
 ENDPOINTS = {
     Market.SPOT: {
@@ -42,6 +44,7 @@ ENDPOINTS = {
     Market.FUTURES: {
         "/api/v1/contract/detail": Endpoint("listing"),
         "/api/v1/contract/ticker": Endpoint("tickers"),
+        FUNDING_PATH: Endpoint("funding", 0, window=Window(20, 2.0)),
     },
 }
 WS_PATHS = {Market.SPOT: ("", "ws"), Market.FUTURES: ("", "edge")}
@@ -78,6 +81,7 @@ class MexcVenue:
         usual = (name(index, coin) for index, coin in enumerate(coins))
         self.listings = tuple(make(naming) for naming in (*usual, *added))
         self.delisted: set[str] = set()
+        self.hourly: set[str] = set()
 
     def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
         """Answer this market's list or tickers."""
@@ -93,6 +97,8 @@ class MexcVenue:
             return _spot_tickers(tickers_24h(self, now_ms, board), wanted)
         if is_listing:
             return _contracts(contract_detail(self.listings, self.delisted), wanted)
+        if target.path == FUNDING_PATH:
+            return _contracts(contract_funding(self, now_ms), wanted)
         return _contracts(contract_tickers(self, now_ms, board), wanted)
 
     def refusal(self, status: int) -> bytes:

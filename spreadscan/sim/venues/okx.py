@@ -21,7 +21,7 @@ from spreadscan.sim.manners import Limits
 from spreadscan.sim.market import Quote
 from spreadscan.sim.universe import Coin, Listing, Naming, magnitude
 from spreadscan.sim.venues._okx_listing import INST_TYPES, instruments
-from spreadscan.sim.venues._okx_tickers import index_tickers, tickers
+from spreadscan.sim.venues._okx_tickers import funding_rates, index_tickers, tickers
 from spreadscan.sim.venues._venue import (
     Action,
     Board,
@@ -39,6 +39,7 @@ from spreadscan.sim.venues._venue import (
     Target,
     Unlisten,
     Venue,
+    Window,
 )
 
 __all__ = ["VENUE", "OkxSession", "OkxVenue"]
@@ -46,10 +47,12 @@ __all__ = ["VENUE", "OkxSession", "OkxVenue"]
 CHANNEL = "bbo-tbt"
 INSTRUMENTS_PATH = "/api/v5/public/instruments"
 INDEX_PATH = "/api/v5/market/index-tickers"
+FUNDING_PATH = "/api/v5/public/funding-rate"
 ENDPOINTS = {
     INSTRUMENTS_PATH: Endpoint("listing"),
     "/api/v5/market/tickers": Endpoint("tickers"),
     INDEX_PATH: Endpoint("tickers"),
+    FUNDING_PATH: Endpoint("funding", 0, window=Window(10, 2.0)),
 }
 WS_PATHS = ("", "ws/v5/public")
 IDLE_S = 30.0
@@ -81,11 +84,14 @@ class OkxVenue:
         usual = (Naming(index, coin, coin.name) for index, coin in enumerate(coins))
         self.listings = tuple(_listing(market, naming) for naming in (*usual, *added))
         self.delisted: set[str] = set()
+        self.hourly: set[str] = set()
 
     def rest(self, target: Target, now_ms: int, board: Board) -> RestReply:
         """Answer for this market; errors come in the exchange's envelope."""
         if target.path not in self.endpoints:
             return _reply(404, "404", f"Invalid path {target.path}", [])
+        if target.path == FUNDING_PATH:
+            return self._funding(target.query, now_ms)
         is_index = target.path == INDEX_PATH
         if is_index and not {"quoteCcy", "instId"} & target.query.keys():
             return _reply(400, "50014", "Parameter quoteCcy can not be empty", [])
@@ -100,6 +106,17 @@ class OkxVenue:
             rows = instruments(self.market, self.listings, self.delisted)
         else:
             rows = tickers(self, now_ms, board)
+        return _reply(200, "0", "", rows)
+
+    def _funding(self, query: Mapping[str, str], now_ms: int) -> RestReply:
+        wanted = query.get("instId", "")
+        if not wanted:
+            return _reply(400, "50014", "Parameter instId can not be empty", [])
+        rows = funding_rates(self, now_ms) if self.market is Market.FUTURES else []
+        if wanted != "ANY":
+            rows = [row for row in rows if row["instId"] == wanted]
+        if not rows:
+            return _reply(400, "51001", "Instrument ID does not exist", [])
         return _reply(200, "0", "", rows)
 
     def refusal(self, status: int) -> bytes:
