@@ -1,7 +1,8 @@
 """The ways to one address: for connects, for REST. Whoever is told to stay away stays away.
 
-A ban stands in the shared words, so that it holds for every process of the host at once. It is
-looked at after every wait: also who was in the queue when it came does not go.
+A ban stands in the shared words, so that it holds for every process of the host at once, and so
+does how many there were in a row: the next one is longer, whoever is told. A ban is looked at after
+every wait: also who was in the queue when it came does not go.
 """
 
 import asyncio
@@ -21,7 +22,6 @@ class _Gate:
     def __init__(self, row: Row, clock: Clock) -> None:
         self._row = row
         self._clock = clock
-        self._bans = 0
 
     @property
     def banned_s(self) -> float:
@@ -35,15 +35,21 @@ class _Gate:
             status: of the HTTP answer.
             retry_after: that header, ``""`` when it is missing.
         """
-        seconds = ban_s(status, retry_after, self._bans)
+        now_ns = self._clock.monotonic_ns()
+        # Who was on the way when another one was banned hears of the same ban.
+        is_same = now_ns < self._row.banned_until_ns
+        seconds = ban_s(status, retry_after, max(0, self._row.bans_in_a_row - is_same))
         if seconds is not None:
-            self._bans += 1
-            self._row.ban(self._clock.monotonic_ns() + math.ceil(seconds * 1e9))
+            self._row.ban(now_ns, now_ns + math.ceil(seconds * 1e9))
         return seconds
 
     def admitted(self) -> None:
-        """Note that the exchange let somebody in: the next ban is a first one."""
-        self._bans = 0
+        """Note that the exchange let somebody in: the next ban is a first one.
+
+        Not while a ban holds: who is let in then had asked before it.
+        """
+        if self.banned_s == 0:
+            self._row.forgive()
 
     async def _is_allowed_within(self, patience_s: float) -> bool:
         """Wait for the end of a ban; return False at once when it is further away than that."""

@@ -25,6 +25,10 @@ from spreadscan.shm.layout import Governor
 __all__ = ["Allowance", "Budget", "RequestKind", "Row", "Turn", "Turns", "private_words"]
 
 TURN_WORDS = (Governor.ROW_BYTES - Governor.TURNS) // 8
+# BANS is the lower half of its word, BANS_IN_A_ROW the upper one: both change at once.
+assert Governor.BANS_IN_A_ROW == Governor.BANS + 4
+ONE_IN_A_ROW = 1 << 32
+COUNT_MASK = ONE_IN_A_ROW - 1
 
 
 class RequestKind(IntEnum):
@@ -79,12 +83,23 @@ class Row:
         """Return the row of an address, known by the lowest source id that it serves."""
         return source_id * 4 + kind
 
-    def ban(self, until_ns: int) -> None:
-        """Let nobody ask before a time; an earlier end never shortens a later one."""
+    def ban(self, now_ns: int, until_ns: int) -> None:
+        """Let nobody ask before a time; an earlier end never shortens a later one.
+
+        One that comes while another holds is the same, told to somebody who was on the way: it is
+        no further one in a row.
+        """
         offset = self._at + Governor.BANNED_UNTIL_NS
         while (held_ns := self._words.load_word(offset)) < until_ns:
             if self._words.swap_word(offset, held_ns, until_ns):
-                self._add(Governor.BANS, 1)
+                self._add(Governor.BANS, 1 if now_ns < held_ns else 1 + ONE_IN_A_ROW)
+                return
+
+    def forgive(self) -> None:
+        """Let the next ban be the first in a row: the exchange let somebody in."""
+        offset = self._at + Governor.BANS
+        while (found := self._words.load_word(offset)) > COUNT_MASK:
+            if self._words.swap_word(offset, found, found & COUNT_MASK):
                 return
 
     @property
@@ -100,7 +115,12 @@ class Row:
     @property
     def bans(self) -> int:
         """Times that the exchange told somebody to stop."""
-        return self._words.load_word(self._at + Governor.BANS)
+        return self._words.load_word(self._at + Governor.BANS) & COUNT_MASK
+
+    @property
+    def bans_in_a_row(self) -> int:
+        """Bans, whoever was told, since the exchange last let somebody in."""
+        return self._words.load_word(self._at + Governor.BANS) // ONE_IN_A_ROW
 
     def _add(self, word: int, amount: int) -> None:
         offset = self._at + word

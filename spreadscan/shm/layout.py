@@ -293,7 +293,9 @@ class Governor:
     TAKEN = 16
     """u64: requests granted"""
     BANS = 24
-    """u64: times that the exchange told us to stop"""
+    """u32: times that the exchange told us to stop"""
+    BANS_IN_A_ROW = 28
+    """u32, one word with BANS: bans since it last let somebody in"""
     TURNS = 32
     """12 x u64, connects only: until when a turn is taken, CLOCK_MONOTONIC"""
     ROW_BYTES = LINE_PAIR

@@ -204,7 +204,7 @@ def test_who_is_told_to_ask_less_asks_no_more_until_then(manual_clock, status):
 
 def test_bar_of_another_process_holds_here(manual_clock):
     async def bar(_rest, check):
-        check._gate._allowance.ban(manual_clock.monotonic_ns() + 1)
+        check._gate._allowance.ban(0, manual_clock.monotonic_ns() + 1)
 
     rest = Rest()
     _, answer, _, late = checked(manual_clock, bar, ask, later(manual_clock, 1.0), ask, rest=rest)

@@ -73,9 +73,21 @@ def test_answer_that_forbids_nothing_keeps_nobody_away(status):
     assert gate.banned_s == 0
 
 
-def test_bans_without_a_success_in_between_grow():
-    gate = rest_gate(private_words())
+def test_bans_without_a_success_in_between_grow_whoever_is_told(manual_clock):
+    words = private_words()
+    mine, theirs = (
+        RestGate(Allowance(words, 2, Budget(count=1, window_s=0.3)), manual_clock) for _ in range(2)
+    )
+    told = [mine.refused(418, "")]
+    manual_clock.advance(121)
+    told.append(theirs.refused(418, ""))
+    # On the way when the ban came: neither a further ban nor a pardon.
+    told.append(mine.refused(418, ""))
+    mine.admitted()
+    manual_clock.advance(241)
+    told.append(mine.refused(418, ""))
+    manual_clock.advance(481)
+    theirs.admitted()
+    told.append(mine.refused(418, ""))
 
-    assert [gate.refused(418, ""), gate.refused(418, "")] == [120.0, 240.0]
-    gate.admitted()
-    assert gate.refused(418, "") == 120.0
+    assert told == [120.0, 240.0, 240.0, 480.0, 120.0]

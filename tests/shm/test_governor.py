@@ -79,14 +79,30 @@ def test_an_idle_allowance_is_whole_again():
 
 def test_nobody_asks_before_a_ban_is_over_and_then_not_all_at_once():
     gate = allowance(count=4, window_s=1.0)
-    gate.ban(20 * S)
-    gate.ban(11 * S)
+    gate.ban(0, 20 * S)
+    gate.ban(0, 11 * S)
 
     granted = [10 * S + gate.take(10 * S) for _ in range(6)]
 
     assert granted[0] == gate.banned_until_ns == 20 * S
     assert most_in_a_window(granted, 1.0) <= 4
     assert gate.bans == 1
+
+
+def test_bans_in_a_row_are_counted_by_all_processes_together_and_a_longer_end_is_the_same_ban():
+    words = private_words()
+    row = Allowance.row_of(0, RequestKind.REST)
+    mine, theirs = (Allowance(words, row, Budget(count=4, window_s=1.0)) for _ in range(2))
+
+    mine.ban(1 * S, 3 * S)
+    theirs.ban(2 * S, 4 * S)  # was on the way when the first one came
+    counted = [(mine.bans, mine.bans_in_a_row)]
+    theirs.ban(5 * S, 9 * S)
+    counted.append((mine.bans, mine.bans_in_a_row))
+    mine.forgive()
+    counted.append((theirs.bans, theirs.bans_in_a_row))
+
+    assert counted == [(2, 1), (3, 2), (3, 0)]
 
 
 def test_rows_do_not_touch_each_other():
@@ -214,7 +230,7 @@ def test_turn_of_a_process_that_was_killed_is_free_when_its_time_is_over():
 def test_nobody_gets_a_turn_during_a_ban():
     few, many = turns(count=3), turns(count=100)
     for gate in (few, many):
-        gate.ban(20 * S)
+        gate.ban(0, 20 * S)
 
         assert (gate.take(20 * S - 1), gate.free_ns(15 * S)) == (None, 5 * S)
         assert gate.take(20 * S) is not None
