@@ -45,7 +45,10 @@ class Connection:
         self._opening: Link | None = None
         self._stir = asyncio.Event()
         self._backoff = self._new_backoff()
+        # Links that are replaced soon after they came, by notice after notice, count as failures.
         self._replacing = self._new_backoff()
+        self._replaced: Link | None = None
+        """The one whose replacement was tried last."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -96,7 +99,8 @@ class Connection:
         """Be connected until cancelled."""
         async with asyncio.TaskGroup() as lives:
             while True:
-                if not await self._opened(is_successor=False, backoff=self._backoff):
+                if failure := await self._open(is_successor=False):
+                    await self._pause(failure, self._backoff)
                     continue
                 lives.create_task(self._links[-1].live())
                 while (link := self._current) is not None:
@@ -140,30 +144,38 @@ class Connection:
         feed = self._shared.feed
         return Backoff(feed.retry_base_ms / 1000, feed.retry_cap_s, random.random)
 
-    async def _opened(self, *, is_successor: bool, backoff: Backoff) -> bool:
-        """Try once to open another link; pause and return False when it fails."""
+    async def _open(self, *, is_successor: bool) -> str | None:
+        """Try once to open another link; return why it failed."""
         shared = self._shared
         link = Link(shared, self, self.symbols, is_successor=is_successor)
         self._opening = link
         try:
             await link.open()
         except (OSError, WSError, TimeoutError, ssl.SSLError) as error:
-            self._opening = None
             shared.health.add(FeedCounter.CONNECT_FAILURES)
-            await self._pause(f"cannot connect: {str(error) or type(error).__name__}", backoff)
-            return False
+            return f"cannot connect: {str(error) or type(error).__name__}"
         finally:
             self._opening = None
         lifetime_s = shared.source.spec.limits.lifetime_s
         if lifetime_s is not None:
             link.due_s = link.opened_ns / 1e9 + rotation.rotation_age_s(lifetime_s, self._number)
         self._links.append(link)
-        return True
+        return None
 
     async def _replace(self, old: Link, lives: asyncio.TaskGroup) -> None:
-        """Go over to another link; where that fails the old one stays, or has ended."""
+        """Try to go over to another link; where that fails the old one stays, or has ended."""
         shared = self._shared
-        if not await self._opened(is_successor=True, backoff=self._replacing):
+        if old is not self._replaced and old.has_been_healthy:
+            self._replacing.reset()
+        self._replaced = old
+        if (delay_s := self._replacing.next_delay_s()) > 0:
+            shared.log.warning("to be replaced soon again; next try in %.1f s", delay_s)
+            await self._wait(delay_s)
+        if not self._has(old):
+            return
+        if failure := await self._open(is_successor=True):
+            # Where the old one ended meanwhile its own retry follows, and its own pause.
+            shared.log.warning("%s", failure)
             return
         new = self._links[-1]
         old.proven = (
@@ -177,11 +189,7 @@ class Connection:
                 break
             await self._stirred(min(left_s, rotation.LOOK_S))
         new.settle()
-        if old.has_been_healthy:
-            self._replacing.reset()
-        if not self._has(new):
-            await self._pause("replacement ended", self._replacing)
-        elif self._has(old):
+        if self._has(new) and self._has(old):
             shared.log.info("connection %d replaced", self._number)
             old.part()
 
@@ -201,9 +209,13 @@ class Connection:
             return
 
     async def _pause(self, why: str, backoff: Backoff) -> None:
-        """Wait before the next try; with a link that lives, at most until it ends."""
+        """Wait before the next try."""
         delay_s = backoff.next_delay_s()
         self._shared.log.warning("%s; next try in %.1f s", why, delay_s)
-        was, end_s = self._current, self._shared.now_s() + delay_s
+        await self._wait(delay_s)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for so long; with a link that lives, at most until it ends."""
+        was, end_s = self._current, self._shared.now_s() + seconds
         while (left_s := end_s - self._shared.now_s()) > 0 and self._current is was:
             await self._stirred(left_s)

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import time
 
+import msgspec
 import pytest
 from exchange_cases import Exchange, legs
 from hypothesis import given
@@ -24,6 +26,17 @@ def test_connections_opened_together_are_replaced_apart(count):
     assert min(gaps_s) > DAY_S * (LAST_SHARE - FIRST_SHARE) / count / 3
     assert ages_s[0] >= DAY_S * 0.90
     assert ages_s[-1] < DAY_S - 3000, "time is left for tries that fail"
+
+
+class Once:
+    """True the first time that somebody looks."""
+
+    def __init__(self):
+        self._looks = 0
+
+    def __bool__(self):
+        self._looks += 1
+        return self._looks == 1
 
 
 @pytest.fixture
@@ -191,6 +204,43 @@ def test_replacement_that_cannot_be_had_leaves_the_old_one_until_it_ends(feed, e
 
     assert seen == [dict.fromkeys("ABCD", 0)]
     assert len(exchange.connections) == 2
+
+
+def test_replacements_that_are_due_at_once_again_and_again_are_paced(feed, exchange, monkeypatch):
+    feed = feed()
+    # As on a machine that is being shut down and announces it to everybody who connects.
+    monkeypatch.setattr("spreadscan.feed.rotation.rotation_age_s", lambda *_: 0.0)
+    monkeypatch.setattr("random.random", lambda: 1.0)
+    shared = feed.fleet._shared
+    shared.feed = msgspec.structs.replace(shared.feed, retry_base_ms=50, retry_cap_s=0.2)
+    opened_s = []
+    exchange.on_connect = lambda: opened_s.append(time.monotonic())
+
+    feed.run(exchange, lambda: len(opened_s) >= 7, lambda: len(feed.live()) == 4)
+
+    gaps_s = [after - before for before, after in itertools.pairwise(opened_s)]
+    # The first is replaced at once.
+    assert all(gap_s > bound_s for gap_s, bound_s in zip(gaps_s[1:], (0.05, 0.1, 0.2, 0.2, 0.2)))
+
+
+def test_old_one_that_ends_while_its_replacement_fails_is_one_failure(feed, exchange, caplog):
+    feed = feed()
+    exchange.on_connect = exchange.may_connect.clear
+
+    feed.run(
+        exchange,
+        lambda: len(feed.live()) == 4,
+        # The handshake of the second one is under way.
+        lambda: feed.fleet.plan()[0].state == "open" and feed.fleet.connections()[0]._opening,
+        lambda: exchange.connections[0].transport.abort() or True,
+        lambda: not feed.live(),
+        lambda: setattr(exchange, "is_shut", Once()) or exchange.may_connect.set() or True,
+        lambda: len(feed.live()) == 4,
+    )
+
+    assert feed.counter(FeedCounter.CONNECT_FAILURES) == 1
+    pauses = [line for line in caplog.messages if "next try" in line]
+    assert pauses == ["connection ended; next try in 0.0 s"]
 
 
 def test_symbols_may_change_while_both_are_open(feed, exchange):
