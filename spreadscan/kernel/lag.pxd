@@ -15,6 +15,9 @@ cdef enum:
     # A read of less than this has emptied the socket. Well above what gathers between two turns of a
     # loop that keeps up (some frames), well below a backlog.
     BULK_BYTES = 8192
+    # So many late frames in agreement, the first of them newer by its id and earlier by its time
+    # than the one before it of its symbol: the exchange's clock was set back.
+    BACK_FRAMES = 3
 
 cdef extern from *:
     """
@@ -22,15 +25,18 @@ cdef extern from *:
     #define LONG_AGO_NS (-0x4000000000000000LL)
     #define LATEST_EXCHANGE_NS 0x4000000000000000LL
     #define HALF_WINDOW_NS 30000000000LL
+    #define BACK_NS 250000000LL
     #define AMONG_NS 250000000LL
     """
     const int64_t UNKNOWN_NS
     const int64_t LONG_AGO_NS
     # Beyond (the year 2116) a time is a mistake, and differences of times no longer fit 64 bits.
     const int64_t LATEST_EXCHANGE_NS
-    # An exchange's clock that was set back makes its frames late until the smallest differences
-    # from before are forgotten: one to two of these.
+    # What an exchange's clock was by is forgotten after one to two of these.
     const int64_t HALF_WINDOW_NS
+    # As far may the times of one symbol's quotes be from the order of their ids, and the delays of
+    # frames that agree from each other.
+    const int64_t BACK_NS
     # One late frame among timely ones is a quiet book that is repeated, not a backlog: frames keep
     # their order, so a backlog has no timely frame in it. For the same time after a stall, a
     # connection that was not read since is taken for one whose frames waited.
@@ -48,6 +54,8 @@ cdef struct lag_t:
     int64_t timely_ns       # arrival of the last timely frame
     int64_t late_ns         # arrival of the last late one, and how late it was
     int64_t late_by_ns
+    int64_t back_frames     # late since the clock seemed to run back, and their smallest difference
+    int64_t back_ns
 
 
 cdef struct reference_t:
@@ -71,6 +79,8 @@ cdef inline void start_lag(lag_t* lag, const reference_t* reference) noexcept no
     lag.samples = 0
     lag.timely_ns = lag.late_ns = LONG_AGO_NS
     lag.late_by_ns = 0
+    lag.back_frames = 0
+    lag.back_ns = UNKNOWN_NS
 
 
 cdef inline void refer(reference_t* reference, int64_t offset_ns, int64_t received_ns) noexcept nogil:
@@ -111,6 +121,32 @@ cdef inline int64_t lag_of(
         set_offset(lag)
         refer(reference, lag.offset_ns, received_ns)
     return max(difference_ns - lag.offset_ns, <int64_t>0)
+
+
+cdef inline bint was_set_back(
+    lag_t* lag, reference_t* reference, int64_t exchange_ns, int64_t received_ns, bint is_earlier
+) noexcept nogil:
+    # Take a late frame, and return whether lateness is the clock's: then its measure begins anew.
+    # Frames keep their order, so no backlog makes a newer quote earlier than the one before it.
+    cdef int64_t difference_ns = received_ns - exchange_ns
+    cdef bint agrees = lag.back_frames > 0 and (
+        -BACK_NS <= difference_ns - lag.back_ns <= BACK_NS
+    )
+    if agrees:
+        lag.back_frames += 1
+        lag.back_ns = min(lag.back_ns, difference_ns)
+    elif is_earlier:
+        lag.back_frames = 1
+        lag.back_ns = difference_ns
+    if lag.back_frames < BACK_FRAMES:
+        return False
+    start_reference(reference)
+    refer(reference, lag.back_ns, received_ns)
+    start_lag(lag, reference)
+    # These were no old books of a first subscription: the next smallest may be taken soon.
+    lag.turns_ns = received_ns + HALF_WINDOW_NS
+    lag.samples = BACK_FRAMES
+    return True
 
 
 cdef inline int64_t known_lag(const lag_t* lag, int64_t received_ns) noexcept nogil:

@@ -19,8 +19,8 @@ from spreadscan.kernel.extract cimport (
 )
 from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.lag cimport (
-    AMONG_NS, BULK_BYTES, LATEST_EXCHANGE_NS, LONG_AGO_NS, known_lag, lag_of, lag_t,
-    start_lag, start_reference,
+    AMONG_NS, BACK_NS, BULK_BYTES, LATEST_EXCHANGE_NS, LONG_AGO_NS, known_lag, lag_of, lag_t,
+    start_lag, start_reference, was_set_back,
 )
 from spreadscan.kernel.memory cimport (
     MAX_SYMBOLS, NUM_SOURCES, DirtyBits, PriceSlots, count, load_acquire_u64, mark_dirty, now_ns,
@@ -338,16 +338,27 @@ cdef class FeedSink:
     cdef int64_t age_of(self, const quote_t* quote, bint is_repeat, bint* is_late) noexcept:
         # How long the frame waited, at worst, and whether that is a backlog's.
         cdef lag_t* lag = &self.connection.lag
+        cdef price_data_t* slot = &self.slots[quote.symbol_id]
         cdef int64_t received_ns = self.received_ns
         cdef int64_t lag_ns
+        cdef bint is_earlier
         if is_repeat or not 0 < quote.exchange_ns < LATEST_EXCHANGE_NS:
             # A repeat carries its book's old time; others none at all.
             lag_ns = max(received_ns - self.waited_since_ns, known_lag(lag, received_ns))
             is_late[0] = lag_ns > self.max_lag_ns
             return lag_ns
         lag_ns = lag_of(lag, &self.reference, quote.exchange_ns, received_ns)
+        if lag_ns > self.max_lag_ns > 0:
+            # Of a newer quote, as its id says.
+            is_earlier = (
+                slot.flags & AWAITED == 0 and 0 <= slot.update_id < quote.update_id
+                and quote.exchange_ns < slot.exchange_ns - BACK_NS
+            )
+            if was_set_back(lag, &self.reference, quote.exchange_ns, received_ns, is_earlier):
+                lag_ns = received_ns - quote.exchange_ns - lag.offset_ns
         record_latency(self.health.slot, LAG, lag_ns)
         if lag_ns <= self.max_lag_ns:
+            lag.back_frames = 0
             lag.timely_ns = received_ns
             lag.late_ns = LONG_AGO_NS
             is_late[0] = False

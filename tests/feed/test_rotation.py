@@ -220,7 +220,8 @@ def test_replacements_that_are_due_at_once_again_and_again_are_paced(feed, excha
 
     gaps_s = [after - before for before, after in itertools.pairwise(opened_s)]
     # The first is replaced at once.
-    assert all(gap_s > bound_s for gap_s, bound_s in zip(gaps_s[1:], (0.05, 0.1, 0.2, 0.2, 0.2)))
+    bounds_s = (0.05, 0.1, 0.2, 0.2, 0.2)
+    assert all(gap_s > bound_s for gap_s, bound_s in zip(gaps_s[1:6], bounds_s, strict=True))
 
 
 def test_old_one_that_ends_while_its_replacement_fails_is_one_failure(feed, exchange, caplog):

@@ -135,6 +135,28 @@ def test_connection_that_is_born_behind_is_noticed_by_what_the_others_know(over_
     over_sockets(scenario)
 
 
+def test_connection_that_is_born_after_a_clock_was_set_back_is_measured_by_the_new_clock(
+    over_sockets,
+):
+    async def scenario(exchange):
+        first = await exchange.open()
+        await first.send(*[timed(number) for number in range(20)])
+        await asyncio.sleep(0.3)
+        await first.send(*[timed(number, 30_000) for number in range(20, 30)])
+        late = exchange.counter(LATE)
+        second = await exchange.open()
+        await second.send(timed(1, 30_000, "A"))
+        age_ns = time.monotonic_ns() - exchange.stored(A)["received_ns"]
+        await asyncio.sleep(0.3)
+        await second.send(timed(2, 30_000, "A"))
+
+        assert (late, exchange.counter(LATE)) == (2, 2)
+        assert age_ns < 29_000 * MS
+        assert (exchange.stored(A)["flags"], exchange.stored(BTC)["flags"]) == (0, 0)
+
+    over_sockets(scenario)
+
+
 def test_one_connection_behind_leaves_the_others_alone(over_sockets):
     async def scenario(exchange):
         first, second = await exchange.open(), await exchange.open()

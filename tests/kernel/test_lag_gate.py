@@ -39,7 +39,7 @@ def usable(stream, symbol_id=BTC):
 def test_backlog_is_late_from_where_it_exceeds_the_bound_until_it_is_drained(stream):
     lags_ms = [0, 900, 1_100, 2_000, 1_500, 1_001, 999, 0]
 
-    found = [stream.send(after_ms=300, lag_ms=lag_ms) for lag_ms in lags_ms]
+    found = [stream.send(after_ms=1_000, lag_ms=lag_ms) for lag_ms in lags_ms]
 
     assert found == [QUOTE, QUOTE, LATE, LATE, LATE, LATE, QUOTE, QUOTE]
     assert stream.counter(FeedCounter.REFUSED + LATE) == 4
@@ -81,16 +81,37 @@ def test_clock_that_is_wrong_all_the_time_makes_nothing_late(make_stream, skew_n
     assert stream.histogram(Histogram.FEED_LAG).sum() == 300
 
 
-@pytest.mark.parametrize("step_s", [-30, -5, 5, 30])
-def test_clock_step_heals_within_two_half_windows(stream, step_s):
+@pytest.mark.parametrize("step_s", [-3_600, -30, -5, 5, 30])
+def test_clock_step_is_followed_at_once_forward_and_after_some_frames_back(stream, step_s):
     stream.calm(50)
     stream.skew_ns += step_s * S
 
     found = [stream.send(after_ms=500) for _ in range(140)]
 
-    # 140 half seconds; a clock set forward is followed at once.
-    assert set(found[121:]) == {QUOTE}
+    assert set(found[2:]) == {QUOTE}
     assert (LATE in found) == (step_s < 0)
+
+
+def test_backlog_that_keeps_its_order_is_never_taken_for_a_clock_set_back(stream):
+    stream.calm()
+
+    stream.now_ns += 5 * S
+    found = [stream.send(after_ms=2, lag_ms=5_000) for _ in range(500)]
+
+    assert set(found) == {LATE}
+
+
+def test_older_book_sent_again_is_no_sign_of_a_clock_set_back(stream):
+    stream.send(symbol="A", update_id=500)
+    stream.calm(5)
+    found = [
+        # Its id tells: other than a clock's step, an order that was lost has it smaller.
+        stream.send(after_ms=300, lag_ms=4_000, symbol="A", update_id=update_id)
+        for update_id in (499, 498, 497, 496)
+    ]
+
+    assert found == [OLD] * 4
+    assert stream.send(after_ms=4_000, lag_ms=4_000) == LATE
 
 
 def test_single_time_from_the_future_makes_nothing_late(stream):
@@ -247,6 +268,23 @@ class Model:
         self.is_late = False
         self.received_ns = 0
         self.count = 0
+        self.exchange_ns = 0
+        self.back = []
+
+    def was_set_back(self, now_ns, exchange_ns):
+        """Whether three late ones agree, the first of which ran back."""
+        difference = now_ns - exchange_ns
+        if self.back and abs(difference - min(self.back)) <= 250 * MS:
+            self.back.append(difference)
+        elif not self.is_first and exchange_ns < self.exchange_ns - 250 * MS:
+            self.back = [difference]
+        if len(self.back) < 3:
+            return False
+        self.halves = [[min(self.back)] * 2]
+        self.turn_ns = now_ns + 30 * S
+        self.count, self.back = 3, []
+        self.timely_ns = self.late_ns = -(10**30)
+        return True
 
     def lag(self, now_ns, exchange_ns):
         if self.turn_ns is None:
@@ -264,6 +302,7 @@ class Model:
         if self.stored_id is not None and update_id < self.stored_id:
             return OLD
         if update_id == self.stored_id:
+            self.exchange_ns = exchange_ns
             lag = self.late_by_ns if now_ns - self.late_ns < 250 * MS else 0
             if self.is_late and lag > 1_000 * MS:
                 return LATE
@@ -271,10 +310,13 @@ class Model:
             self.is_late = False
             return QUOTE
         lag = self.lag(now_ns, exchange_ns)
+        if lag > 1_000 * MS and self.was_set_back(now_ns, exchange_ns):
+            lag = now_ns - exchange_ns - self.halves[0][0]
         is_late = lag > 1_000 * MS and now_ns - self.timely_ns > 250 * MS
         if lag <= 1_000 * MS:
-            self.timely_ns, self.late_ns = now_ns, -(10**30)
+            self.timely_ns, self.late_ns, self.back = now_ns, -(10**30), []
         self.stored_id = update_id
+        self.exchange_ns = exchange_ns
         if is_late and not self.is_first:
             self.late_ns, self.late_by_ns, self.is_late = now_ns, lag, True
             return LATE
