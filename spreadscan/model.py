@@ -85,6 +85,8 @@ class SlotFlag(IntEnum):
     """Its latest frame came too late to be the present price."""
     HELD = 64
     """Its price jumped; the new one waits for a second quote or for another's word."""
+    HALTED = 128
+    """The exchange says that the instrument does not trade."""
 
 
 class SignalType(IntEnum):

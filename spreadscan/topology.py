@@ -5,6 +5,7 @@ architecture, change this file first.
 
     pair-discovery -> generated/ -> every process
     feed-*  --writes-->  prices, dirty  --read by-->  spread-engine  --ring-->  spread-tracker
+    feed-* --funding--> spread-engine; spread-tracker --baseline--> spread-engine
     every process --writes--> its health slot; spread-ctl --writes--> control
 """
 
@@ -73,7 +74,7 @@ def programs() -> dict[str, Program]:
         Program(
             name="spread-tracker",
             health_slot=TRACKER_SLOT,
-            writes=(RegionKind.RING, RegionKind.HEALTH),
+            writes=(RegionKind.RING, RegionKind.HEALTH, RegionKind.BASELINE),
             reads=(RegionKind.PRICES, RegionKind.CONTROL),
             watchdog_s=10.0,
             memory_max_mib=2048,
@@ -83,8 +84,15 @@ def programs() -> dict[str, Program]:
             name="spread-engine",
             health_slot=ENGINE_SLOT,
             # PRICES: only to retire the source of a feed that died.
-            writes=(RegionKind.PRICES, RegionKind.DIRTY, RegionKind.RING, RegionKind.HEALTH),
-            reads=(RegionKind.CONTROL,),
+            # ROUTES: the state of every route, so that the next engine goes on where this one ends.
+            writes=(
+                RegionKind.PRICES,
+                RegionKind.DIRTY,
+                RegionKind.RING,
+                RegionKind.HEALTH,
+                RegionKind.ROUTES,
+            ),
+            reads=(RegionKind.CONTROL, RegionKind.FUNDING, RegionKind.BASELINE),
             cpu=CpuRole.ENGINE,
             watchdog_s=5.0,
             starts_after=("shm-init", "pair-discovery"),
@@ -100,6 +108,7 @@ def programs() -> dict[str, Program]:
                 RegionKind.DIRTY,
                 RegionKind.HEALTH,
                 RegionKind.GOVERNOR,
+                RegionKind.FUNDING,
             ),
             reads=(RegionKind.CONTROL,),
             cpu=CpuRole.FEED,

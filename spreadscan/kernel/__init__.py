@@ -1,6 +1,7 @@
 """The compiled kernel: everything that runs once a message; Python everywhere else.
 
 * ``memory``: seqlocked prices, dirty bits, the ring; ``health``: a process's own words.
+* ``records``: tables of records that guard themselves.
 * ``plan``: an adapter's declared plan as a tree (plain Python).
 * ``extract``: frame bytes to a quote, by such a tree.
 * ``sink``: quotes into the store, through the gates; ``listener``: WebSocket frames to it.

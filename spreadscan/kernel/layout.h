@@ -9,11 +9,14 @@
 #define NUM_SOURCES 8
 #define MAX_SYMBOLS 1024
 #define SLOT_COUNT (NUM_SOURCES * MAX_SYMBOLS)
+#define MAX_DIRECTIONS 64
+#define ROUTE_CAPACITY (MAX_DIRECTIONS * MAX_SYMBOLS)
 #define WORDS_PER_SOURCE (MAX_SYMBOLS / 64)
 #define RING_CAPACITY 65536
 #define HEALTH_SLOTS 16
 #define NUM_COUNTERS 64
-#define NUM_HISTOGRAMS 4
+#define NUM_GATES 16
+#define NUM_HISTOGRAMS 8
 #define HISTOGRAM_BUCKETS 640
 #define HEADER_BYTES 128
 
@@ -58,11 +61,12 @@ typedef struct {
     uint16_t symbol_id, spot_epoch;
     double spot_bid, spot_ask, futures_bid, futures_ask;
     float spot_bid_qty, spot_ask_qty, futures_bid_qty, futures_ask_qty;
-    double gross_bps, net_bps, executable_usd;
+    double gross_bps, net_bps;
+    float executable_usd, exit_bps;
     uint32_t spot_age_us, futures_age_us;
     uint16_t futures_epoch, pad;
     uint32_t opening;
-    double exit_bps;
+    float net_after_funding_bps, z_score;
 } signal_t;
 
 typedef struct {
@@ -85,6 +89,46 @@ typedef struct {
     uint64_t histograms[NUM_HISTOGRAMS][HISTOGRAM_BUCKETS];
 } health_slot_t;
 
+/* Records that guard themselves: the sequence word is their first. */
+
+typedef struct {
+    uint64_t sequence;
+    double rate, interval_s;
+    int64_t next_settlement_ms, received_ns;
+    uint8_t pad[24];
+} funding_record_t;
+
+typedef struct {
+    uint8_t header[HEADER_BYTES];
+    funding_record_t records[SLOT_COUNT];
+} funding_t;
+
+typedef struct {
+    uint64_t sequence;
+    float median_bps, mad_bps;
+    uint32_t samples, reserved;
+    int64_t updated_ns;
+} baseline_record_t;
+
+typedef struct {
+    uint8_t header[HEADER_BYTES];
+    baseline_record_t records[ROUTE_CAPACITY];
+} baseline_t;
+
+typedef struct {
+    uint64_t sequence;
+    int64_t time_ns;
+    uint32_t opening;
+    uint16_t type, reserved;
+    double net_bps;
+} route_state_t;
+
+typedef struct {
+    uint8_t header[HEADER_BYTES];
+    uint64_t suppressed[MAX_DIRECTIONS][NUM_GATES];
+    route_state_t states[ROUTE_CAPACITY];
+} routes_t;
+
 _Static_assert(sizeof(source_state_t) == 128, "two cache lines a source");
 _Static_assert(sizeof(price_seq_t) == 64, "one cache line a sequence word");
 _Static_assert(sizeof(price_data_t) == 64, "one cache line a price");
@@ -93,6 +137,10 @@ _Static_assert(offsetof(prices_t, seqs) % 64 == 0, "sequence words aligned");
 _Static_assert(offsetof(prices_t, entries) % 64 == 0, "prices aligned");
 _Static_assert(offsetof(dirty_t, words) % 128 == 0, "bitmap aligned");
 _Static_assert(offsetof(ring_t, records) % 128 == 0, "ring records aligned");
+_Static_assert(sizeof(funding_record_t) == 64, "one cache line a funding record");
+_Static_assert(sizeof(baseline_record_t) == 32, "two baselines a cache line");
+_Static_assert(sizeof(route_state_t) == 32, "two route states a cache line");
+_Static_assert(offsetof(routes_t, states) % 64 == 0, "route states aligned");
 _Static_assert(sizeof(health_slot_t) % 128 == 0, "health slots aligned");
 
 #endif

@@ -14,10 +14,13 @@ cdef extern from "layout.h" nogil:
         NUM_SOURCES
         MAX_SYMBOLS
         SLOT_COUNT
+        MAX_DIRECTIONS
+        ROUTE_CAPACITY
         WORDS_PER_SOURCE
         RING_CAPACITY
         HEALTH_SLOTS
         NUM_COUNTERS
+        NUM_GATES
         NUM_HISTOGRAMS
         HISTOGRAM_BUCKETS
         HEADER_BYTES
@@ -72,12 +75,14 @@ cdef extern from "layout.h" nogil:
         float futures_ask_qty
         double gross_bps
         double net_bps
-        double executable_usd
+        float executable_usd
+        float exit_bps
         uint32_t spot_age_us
         uint32_t futures_age_us
         uint16_t futures_epoch
         uint32_t opening
-        double exit_bps
+        float net_after_funding_bps
+        float z_score
 
     ctypedef struct ring_t:
         uint64_t tail
@@ -292,6 +297,7 @@ cdef class Mapping:
         char* base
 
     cdef void* writable_base(self) except NULL
+    cdef int check_span(self, size_t offset, size_t size) except -1
 
 
 cdef class PriceSlots:

@@ -50,6 +50,11 @@ cdef class Mapping:
             raise PermissionError("this region is mapped read-only")
         return self.base
 
+    cdef int check_span(self, size_t offset, size_t size) except -1:
+        if offset + size > <size_t>self._view.len:
+            raise ValueError(f"{size} bytes at {offset} of {self._view.len}")
+        return 0
+
     def lock(self) -> int:
         """Lock the pages into memory; return 0 or the errno of the refusal."""
         return 0 if mlock(self.base, self._view.len) == 0 else errno

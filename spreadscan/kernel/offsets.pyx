@@ -1,10 +1,15 @@
 # cython: language_level=3
 """Sizes and offsets of layout.h as the C compiler sees them, for comparison with shm/layout.py."""
 
+from libc.stdint cimport uint64_t
+
 from spreadscan.kernel.memory cimport (
-    HEADER_BYTES, HEALTH_SLOTS, HISTOGRAM_BUCKETS, MAX_SYMBOLS, NUM_COUNTERS, NUM_HISTOGRAMS,
-    NUM_SOURCES, RING_CAPACITY, dirty_t, health_slot_t, price_data_t, price_seq_t, prices_t,
-    ring_t, signal_t, source_state_t,
+    HEADER_BYTES, HEALTH_SLOTS, HISTOGRAM_BUCKETS, MAX_DIRECTIONS, MAX_SYMBOLS, NUM_COUNTERS,
+    NUM_GATES, NUM_HISTOGRAMS, NUM_SOURCES, RING_CAPACITY, dirty_t, health_slot_t, price_data_t,
+    price_seq_t, prices_t, ring_t, signal_t, source_state_t,
+)
+from spreadscan.kernel.records cimport (
+    baseline_record_t, baseline_t, funding_record_t, funding_t, route_state_t, routes_t,
 )
 
 cdef extern from *:
@@ -25,12 +30,20 @@ def layout_table() -> dict[str, int]:
     cdef ring_t* r = NULL
     cdef dirty_t* b = NULL
     cdef source_state_t o
+    cdef funding_t* funding = NULL
+    cdef funding_record_t f
+    cdef baseline_t* baseline = NULL
+    cdef baseline_record_t e
+    cdef routes_t* routes = NULL
+    cdef route_state_t t
     return {
         "NUM_SOURCES": NUM_SOURCES,
         "MAX_SYMBOLS": MAX_SYMBOLS,
         "RING_CAPACITY": RING_CAPACITY,
         "HEALTH_SLOTS": HEALTH_SLOTS,
+        "MAX_DIRECTIONS": MAX_DIRECTIONS,
         "NUM_COUNTERS": NUM_COUNTERS,
+        "NUM_GATES": NUM_GATES,
         "NUM_HISTOGRAMS": NUM_HISTOGRAMS,
         "HISTOGRAM_BUCKETS": HISTOGRAM_BUCKETS,
         "HEADER_BYTES": HEADER_BYTES,
@@ -88,6 +101,8 @@ def layout_table() -> dict[str, int]:
         "Signal.FUTURES_EPOCH": <char*>&s.futures_epoch - <char*>&s,
         "Signal.OPENING": <char*>&s.opening - <char*>&s,
         "Signal.EXIT_BPS": <char*>&s.exit_bps - <char*>&s,
+        "Signal.NET_AFTER_FUNDING_BPS": <char*>&s.net_after_funding_bps - <char*>&s,
+        "Signal.Z_SCORE": <char*>&s.z_score - <char*>&s,
         "Health.PID": <char*>&h.pid - <char*>&h,
         "Health.STATE": <char*>&h.state - <char*>&h,
         "Health.START_TICKS": <char*>&h.start_ticks - <char*>&h,
@@ -101,4 +116,30 @@ def layout_table() -> dict[str, int]:
         "Health.COUNTERS": <char*>&h.counters[0] - <char*>&h,
         "Health.HISTOGRAMS": <char*>&h.histograms[0][0] - <char*>&h,
         "Health.SLOT_BYTES": sizeof(health_slot_t),
+        "Funding.RECORDS": <size_t>&funding.records[0],
+        "Funding.SEQ": <char*>&f.sequence - <char*>&f,
+        "Funding.RATE": <char*>&f.rate - <char*>&f,
+        "Funding.INTERVAL_S": <char*>&f.interval_s - <char*>&f,
+        "Funding.NEXT_SETTLEMENT_MS": <char*>&f.next_settlement_ms - <char*>&f,
+        "Funding.RECEIVED_NS": <char*>&f.received_ns - <char*>&f,
+        "Funding.RECORD_BYTES": sizeof(funding_record_t),
+        "Funding.BYTES": sizeof(funding_t),
+        "Baseline.RECORDS": <size_t>&baseline.records[0],
+        "Baseline.SEQ": <char*>&e.sequence - <char*>&e,
+        "Baseline.MEDIAN_BPS": <char*>&e.median_bps - <char*>&e,
+        "Baseline.MAD_BPS": <char*>&e.mad_bps - <char*>&e,
+        "Baseline.SAMPLES": <char*>&e.samples - <char*>&e,
+        "Baseline.UPDATED_NS": <char*>&e.updated_ns - <char*>&e,
+        "Baseline.RECORD_BYTES": sizeof(baseline_record_t),
+        "Baseline.BYTES": sizeof(baseline_t),
+        "Routes.GATES": <size_t>&routes.suppressed[0][0],
+        "Routes.GATE_ROW_BYTES": sizeof(uint64_t) * NUM_GATES,
+        "Routes.STATES": <size_t>&routes.states[0],
+        "Routes.STATE_BYTES": sizeof(route_state_t),
+        "Routes.BYTES": sizeof(routes_t),
+        "RouteState.SEQ": <char*>&t.sequence - <char*>&t,
+        "RouteState.TIME_NS": <char*>&t.time_ns - <char*>&t,
+        "RouteState.OPENING": <char*>&t.opening - <char*>&t,
+        "RouteState.TYPE": <char*>&t.type - <char*>&t,
+        "RouteState.NET_BPS": <char*>&t.net_bps - <char*>&t,
     }

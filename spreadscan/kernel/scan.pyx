@@ -10,6 +10,7 @@ Beside this file: route_table.pxd (routes and legs), outbox.pxd (the way into th
 engine_wait.pxd (sleeping).
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -29,7 +30,9 @@ from spreadscan.kernel.route_table cimport (
 )
 
 from spreadscan.model import SignalType
-from spreadscan.shm.layout import SIGNAL_PAYLOAD_BYTES, SIGNAL_VERSION, EngineCounter, Histogram
+from spreadscan.shm.layout import (
+    SIGNAL_PAYLOAD_BYTES, SIGNAL_VERSION, EngineCounter, Gate, Histogram,
+)
 
 cdef uint16_t SIGNAL_OPEN = SignalType.OPEN
 cdef uint16_t SIGNAL_UPDATE = SignalType.UPDATE
@@ -47,12 +50,12 @@ cdef int COUNT_CONFLATED = EngineCounter.CONFLATED
 cdef int COUNT_SPILLED = EngineCounter.SPILLED
 cdef int SLEEPS = EngineCounter.SLEEPS
 cdef int TORN_READS = EngineCounter.TORN_READS
-cdef int SUPPRESSED_UNUSABLE = EngineCounter.SUPPRESSED_UNUSABLE
-cdef int SUPPRESSED_DEAD_EPOCH = EngineCounter.SUPPRESSED_DEAD_EPOCH
-cdef int SUPPRESSED_STALE = EngineCounter.SUPPRESSED_STALE
-cdef int SUPPRESSED_SIZE = EngineCounter.SUPPRESSED_SIZE
-cdef int SUPPRESSED_INSANE = EngineCounter.SUPPRESSED_INSANE
-cdef int SUPPRESSED_PAUSED = EngineCounter.SUPPRESSED_PAUSED
+cdef int SUPPRESSED_UNUSABLE = EngineCounter.SUPPRESSED + Gate.UNUSABLE
+cdef int SUPPRESSED_DEAD_EPOCH = EngineCounter.SUPPRESSED + Gate.DEAD_EPOCH
+cdef int SUPPRESSED_STALE = EngineCounter.SUPPRESSED + Gate.STALE
+cdef int SUPPRESSED_SIZE = EngineCounter.SUPPRESSED + Gate.SIZE
+cdef int SUPPRESSED_INSANE = EngineCounter.SUPPRESSED + Gate.INSANE
+cdef int SUPPRESSED_PAUSED = EngineCounter.SUPPRESSED + Gate.PAUSED
 cdef int RECEIVE_TO_SCAN = Histogram.ENGINE_RECEIVE_TO_SCAN
 cdef int SCAN_PASS = Histogram.ENGINE_SCAN_PASS
 
@@ -419,6 +422,7 @@ cdef class Scanner:
         record.net_bps = net
         record.exit_bps = (futures.data.ask - spot.data.bid) / spot.data.bid * 10_000.0
         record.executable_usd = usd
+        record.net_after_funding_bps = record.z_score = NAN
         # evaluate has seen that there is room.
         outcome = send(&self.outbox, &record, kind == SIGNAL_UPDATE)
         if outcome != SENT:

@@ -13,6 +13,9 @@ Each shared word has one writer, named beside it. All integers are little-endian
     health   | header | 16 x HealthSlot |
     control  | header | ControlBlock |
     governor | header | 32 x Allowance |
+    funding  | header | 8192 x FundingRecord |
+    baseline | header | 65,536 x BaselineRecord |
+    routes   | header | 64 x GateCounts | 65,536 x RouteState |
 """
 
 from enum import IntEnum
@@ -20,27 +23,36 @@ from enum import IntEnum
 import numpy as np
 
 __all__ = [
+    "BASELINE_DTYPE",
     "CACHE_LINE",
+    "FUNDING_DTYPE",
     "HEADER_BYTES",
     "HEALTH_SLOTS",
     "HISTOGRAM_BUCKETS",
     "LAYOUT_VERSION",
     "MAGIC",
+    "MAX_DIRECTIONS",
     "MAX_SYMBOLS",
     "NUM_COUNTERS",
+    "NUM_GATES",
     "NUM_HISTOGRAMS",
     "NUM_SOURCES",
     "PRICE_DTYPE",
     "REGION_SHAPES",
     "RING_CAPACITY",
+    "ROUTE_CAPACITY",
+    "ROUTE_STATE_DTYPE",
     "SIGNAL_DTYPE",
     "SIGNAL_PAYLOAD_BYTES",
     "SIGNAL_VERSION",
     "SLOT_COUNT",
+    "Baseline",
     "Control",
     "Dirty",
     "EngineCounter",
     "FeedCounter",
+    "Funding",
+    "Gate",
     "Governor",
     "Header",
     "Health",
@@ -50,12 +62,14 @@ __all__ = [
     "ProcessState",
     "RegionKind",
     "Ring",
+    "RouteState",
+    "Routes",
     "Signal",
     "TrackerCounter",
 ]
 
 MAGIC = int.from_bytes(b"SPRDSCAN", "little")
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 CACHE_LINE = 64
 # Adjacent-line prefetch pulls lines in pairs, so words of different writers stand 128 B apart.
@@ -64,10 +78,14 @@ LINE_PAIR = 2 * CACHE_LINE
 NUM_SOURCES = 8
 MAX_SYMBOLS = 1024
 SLOT_COUNT = NUM_SOURCES * MAX_SYMBOLS
+# One bit of the control block's pause word each.
+MAX_DIRECTIONS = 64
+ROUTE_CAPACITY = MAX_DIRECTIONS * MAX_SYMBOLS
 RING_CAPACITY = 65_536
 HEALTH_SLOTS = 16
 NUM_COUNTERS = 64
-NUM_HISTOGRAMS = 4
+NUM_GATES = 16
+NUM_HISTOGRAMS = 8
 # 16 sub-buckets an octave: 6.25 % resolution, 1 ns to 18 minutes.
 HISTOGRAM_BUCKETS = 640
 
@@ -81,6 +99,9 @@ class RegionKind(IntEnum):
     HEALTH = 4
     CONTROL = 5
     GOVERNOR = 6
+    FUNDING = 7
+    BASELINE = 8
+    ROUTES = 9
 
 
 class Header:
@@ -200,8 +221,11 @@ class Signal:
     SPOT_BID_QTY, SPOT_ASK_QTY, FUTURES_BID_QTY, FUTURES_ASK_QTY = range(64, 80, 4)
     """f32, base coins"""
     GROSS_BPS = 80
+    """f64, as NET_BPS: thresholds are compared with these, so they are what the engine saw."""
     NET_BPS = 88
     EXECUTABLE_USD = 96
+    """f32, as EXIT_BPS: read by people and sums, 24 bits of it are more than the quotes mean."""
+    EXIT_BPS = 100
     SPOT_AGE_US = 104
     """u32"""
     FUTURES_AGE_US = 108
@@ -209,13 +233,15 @@ class Signal:
     FUTURES_EPOCH = 112
     """u16"""
     OPENING = 116
-    """u32: counts the openings of this route since the engine started."""
-    EXIT_BPS = 120
-    """f64"""
+    """u32: counts the openings of this route since shm-init."""
+    NET_AFTER_FUNDING_BPS = 120
+    """f32; NaN when funding is not known"""
+    Z_SCORE = 124
+    """f32: of the gross entry spread against its BASELINE; NaN when there is none"""
     BYTES = 128
 
 
-SIGNAL_VERSION = 1
+SIGNAL_VERSION = 2
 SIGNAL_PAYLOAD_BYTES = Signal.BYTES - 24
 
 
@@ -303,6 +329,77 @@ class Governor:
     BYTES = ROWS + CAPACITY * ROW_BYTES
 
 
+class Funding:
+    """FundingRecord, seqlocked, index as a price slot's. Writer: the source's feed."""
+
+    RECORDS = Header.BYTES
+    SEQ = 0
+    """u64: odd while written"""
+    RATE = 8
+    """f64, fraction of the notional per interval; positive: longs pay shorts"""
+    INTERVAL_S = 16
+    """f64; 0 = unknown"""
+    NEXT_SETTLEMENT_MS = 24
+    """i64, UTC by the exchange's clock; 0 = unknown"""
+    RECEIVED_NS = 32
+    """i64, CLOCK_MONOTONIC; 0 = never"""
+    RECORD_BYTES = CACHE_LINE
+    BYTES = RECORDS + SLOT_COUNT * RECORD_BYTES
+
+
+class Baseline:
+    """BaselineRecord, seqlocked: a route's usual gross entry spread. Writer: tracker.
+
+    Index: direction_id * MAX_SYMBOLS + symbol_id.
+    """
+
+    RECORDS = Header.BYTES
+    SEQ = 0
+    """u64: odd while written"""
+    MEDIAN_BPS = 8
+    """f32"""
+    MAD_BPS = 12
+    """f32, median absolute deviation: z = (gross - median) / (1.4826 * MAD)"""
+    SAMPLES = 16
+    """u32; 0 = nothing is known"""
+    RESERVED = 20
+    """u32"""
+    UPDATED_NS = 24
+    """i64, CLOCK_MONOTONIC"""
+    RECORD_BYTES = 32
+    BYTES = RECORDS + ROUTE_CAPACITY * RECORD_BYTES
+
+
+class Routes:
+    """What the engine makes of its routes; it outlives the engine. Writer: engine."""
+
+    GATES = Header.BYTES
+    """MAX_DIRECTIONS x NUM_GATES x u64: signals held back, by direction id and Gate."""
+    GATE_ROW_BYTES = 8 * NUM_GATES
+    STATES = GATES + MAX_DIRECTIONS * GATE_ROW_BYTES
+    """RouteState, seqlocked; index as a BaselineRecord's"""
+    STATE_BYTES = 32
+    BYTES = STATES + ROUTE_CAPACITY * STATE_BYTES
+
+
+class RouteState:
+    """The last signal of a route that went into the ring; an OPEN or UPDATE: it is open."""
+
+    SEQ = 0
+    """u64: odd while written"""
+    TIME_NS = 8
+    """i64, CLOCK_MONOTONIC; 0 = no signal since shm-init"""
+    OPENING = 16
+    """u32"""
+    TYPE = 20
+    """u16, SignalType"""
+    RESERVED = 22
+    """u16"""
+    NET_BPS = 24
+    """f64"""
+    BYTES = Routes.STATE_BYTES
+
+
 class ProcessState(IntEnum):
     """Life of a process, as its health slot shows it."""
 
@@ -340,8 +437,34 @@ class FeedCounter(IntEnum):
     """First of sixteen, indexed by QuoteStatus."""
 
 
+class Gate(IntEnum):
+    """Why a route that has something to say may not; columns of a GateCounts row."""
+
+    UNUSABLE = 0
+    """A leg has no stable value, or a flag that no other gate names."""
+    DEAD_EPOCH = 1
+    """A leg was written by a feed that is gone, or hangs."""
+    STALE = 2
+    SIZE = 3
+    """Opening only: less than min_executable_usd at the top of both books."""
+    INSANE = 4
+    """Beyond max_spread_bps."""
+    PAUSED = 5
+    CROSSED = 6
+    """A leg's bid is not below its ask."""
+    HALTED = 7
+    """The exchange says that a leg's instrument does not trade."""
+    QUARANTINED = 8
+    """A leg's latest quote is late, held for its jump, or was refused."""
+    KILLED = 9
+    UNCONFIRMED = 10
+    """Opening only: beyond the threshold, but not yet for as long as is asked for."""
+    FROZEN = 11
+    """A leg did not move while the symbol moved elsewhere."""
+
+
 class EngineCounter(IntEnum):
-    """Counters of the engine."""
+    """Counters of the engine. SUPPRESSED + n counts what Gate n held back, of all directions."""
 
     PASSES = 0
     DIRTY_SYMBOLS = 1
@@ -354,12 +477,10 @@ class EngineCounter(IntEnum):
     SPILLED = 8
     SLEEPS = 9
     TORN_READS = 10
-    SUPPRESSED_UNUSABLE = 16
-    SUPPRESSED_DEAD_EPOCH = 17
-    SUPPRESSED_STALE = 18
-    SUPPRESSED_SIZE = 19
-    SUPPRESSED_INSANE = 20
-    SUPPRESSED_PAUSED = 21
+    RESUMED = 11
+    """Routes whose last signal, before a restart, left them open."""
+    SUPPRESSED = 16
+    """First of NUM_GATES, indexed by Gate."""
 
 
 class TrackerCounter(IntEnum):
@@ -382,14 +503,23 @@ class TrackerCounter(IntEnum):
 
 
 class Histogram:
-    """Index of a histogram within its owner's health slot; samples in nanoseconds."""
+    """Index of a histogram within its owner's health slot; samples in nanoseconds.
+
+    The way of a quote: FEED_LAG, FEED_RECEIVE_TO_STORE, ENGINE_STORE_TO_SCAN, ENGINE_SCAN_TO_RING,
+    TRACKER_RING_TO_TRACKER.
+    """
 
     FEED_RECEIVE_TO_STORE = 0
     FEED_LAG = 1
+    """Exchange to receive, less the clocks' distance as estimated by the quickest frames."""
     ENGINE_RECEIVE_TO_SCAN = 0
     ENGINE_SCAN_PASS = 1
+    ENGINE_STORE_TO_SCAN = 2
+    ENGINE_SCAN_TO_RING = 3
+    """One sample a pass that signalled, to its last signal."""
     TRACKER_SIGNAL_TO_LEDGER = 0
     TRACKER_TICK = 1
+    TRACKER_RING_TO_TRACKER = 2
 
 
 PRICE_DTYPE = np.dtype(
@@ -416,11 +546,12 @@ SIGNAL_DTYPE = np.dtype(
             "direction", "spot_source", "futures_source", "symbol_id", "spot_epoch",
             "spot_bid", "spot_ask", "futures_bid", "futures_ask",
             "spot_bid_qty", "spot_ask_qty", "futures_bid_qty", "futures_ask_qty",
-            "gross_bps", "net_bps", "executable_usd", "spot_age_us", "futures_age_us",
-            "futures_epoch", "opening", "exit_bps",
+            "gross_bps", "net_bps", "executable_usd", "exit_bps", "spot_age_us",
+            "futures_age_us", "futures_epoch", "opening", "net_after_funding_bps", "z_score",
         ],
         "formats": ["<u8", "<i8", "<u2", "<u2", "<u4", "u1", "u1", "u1", "<u2", "<u2"]
-        + ["<f8"] * 4 + ["<f4"] * 4 + ["<f8"] * 3 + ["<u4", "<u4", "<u2", "<u4", "<f8"],
+        + ["<f8"] * 4 + ["<f4"] * 4 + ["<f8"] * 2 + ["<f4"] * 2
+        + ["<u4", "<u4", "<u2", "<u4", "<f4", "<f4"],
         "offsets": [
             Signal.SEQUENCE, Signal.TIME_NS, Signal.TYPE, Signal.VERSION, Signal.LENGTH,
             Signal.DIRECTION, Signal.SPOT_SOURCE, Signal.FUTURES_SOURCE, Signal.SYMBOL_ID,
@@ -428,14 +559,53 @@ SIGNAL_DTYPE = np.dtype(
             Signal.SPOT_BID, Signal.SPOT_ASK, Signal.FUTURES_BID, Signal.FUTURES_ASK,
             Signal.SPOT_BID_QTY, Signal.SPOT_ASK_QTY, Signal.FUTURES_BID_QTY,
             Signal.FUTURES_ASK_QTY,
-            Signal.GROSS_BPS, Signal.NET_BPS, Signal.EXECUTABLE_USD,
+            Signal.GROSS_BPS, Signal.NET_BPS, Signal.EXECUTABLE_USD, Signal.EXIT_BPS,
             Signal.SPOT_AGE_US, Signal.FUTURES_AGE_US, Signal.FUTURES_EPOCH, Signal.OPENING,
-            Signal.EXIT_BPS,
+            Signal.NET_AFTER_FUNDING_BPS, Signal.Z_SCORE,
         ],
         "itemsize": Signal.BYTES,
     }
 )  # fmt: skip
 """One record of the ring."""
+
+FUNDING_DTYPE = np.dtype(
+    {
+        "names": ["seq", "rate", "interval_s", "next_settlement_ms", "received_ns"],
+        "formats": ["<u8", "<f8", "<f8", "<i8", "<i8"],
+        "offsets": [
+            Funding.SEQ, Funding.RATE, Funding.INTERVAL_S, Funding.NEXT_SETTLEMENT_MS,
+            Funding.RECEIVED_NS,
+        ],
+        "itemsize": Funding.RECORD_BYTES,
+    }
+)  # fmt: skip
+"""One slot's funding as a reader copies it."""
+
+BASELINE_DTYPE = np.dtype(
+    {
+        "names": ["seq", "median_bps", "mad_bps", "samples", "updated_ns"],
+        "formats": ["<u8", "<f4", "<f4", "<u4", "<i8"],
+        "offsets": [
+            Baseline.SEQ, Baseline.MEDIAN_BPS, Baseline.MAD_BPS, Baseline.SAMPLES,
+            Baseline.UPDATED_NS,
+        ],
+        "itemsize": Baseline.RECORD_BYTES,
+    }
+)  # fmt: skip
+"""One route's baseline as a reader copies it."""
+
+ROUTE_STATE_DTYPE = np.dtype(
+    {
+        "names": ["seq", "time_ns", "opening", "type", "net_bps"],
+        "formats": ["<u8", "<i8", "<u4", "<u2", "<f8"],
+        "offsets": [
+            RouteState.SEQ, RouteState.TIME_NS, RouteState.OPENING, RouteState.TYPE,
+            RouteState.NET_BPS,
+        ],
+        "itemsize": RouteState.BYTES,
+    }
+)  # fmt: skip
+"""One route's state as a reader copies it."""
 
 # kind -> (bytes, record bytes, capacity); the header repeats them and attach compares them.
 REGION_SHAPES = {
@@ -445,6 +615,9 @@ REGION_SHAPES = {
     RegionKind.HEALTH: (Health.BYTES, Health.SLOT_BYTES, HEALTH_SLOTS),
     RegionKind.CONTROL: (Control.BYTES, Control.BYTES - Header.BYTES, 1),
     RegionKind.GOVERNOR: (Governor.BYTES, Governor.ROW_BYTES, Governor.CAPACITY),
+    RegionKind.FUNDING: (Funding.BYTES, Funding.RECORD_BYTES, SLOT_COUNT),
+    RegionKind.BASELINE: (Baseline.BYTES, Baseline.RECORD_BYTES, ROUTE_CAPACITY),
+    RegionKind.ROUTES: (Routes.BYTES, Routes.STATE_BYTES, ROUTE_CAPACITY),
 }
 
 assert Prices.SEQ % CACHE_LINE == Prices.DATA % CACHE_LINE == 0
@@ -453,6 +626,11 @@ assert Dirty.BLOCKS % LINE_PAIR == 0
 assert Dirty.BLOCK_BYTES == LINE_PAIR
 assert Ring.RECORDS % LINE_PAIR == 0
 assert RING_CAPACITY & (RING_CAPACITY - 1) == 0
-assert Signal.EXIT_BPS + 8 == Signal.BYTES == Ring.RECORD_BYTES
+assert Signal.Z_SCORE + 4 == Signal.BYTES == Ring.RECORD_BYTES
+assert Baseline.RECORDS % CACHE_LINE == Routes.STATES % CACHE_LINE == 0
+assert CACHE_LINE % Baseline.RECORD_BYTES == CACHE_LINE % Routes.STATE_BYTES == 0
+assert Routes.GATE_ROW_BYTES % LINE_PAIR == 0
+assert max(Gate) < NUM_GATES
+assert EngineCounter.SUPPRESSED + NUM_GATES <= NUM_COUNTERS
 assert Health.SLOT_BYTES % LINE_PAIR == 0
 assert FeedCounter.REFUSED + 16 <= NUM_COUNTERS

@@ -8,6 +8,7 @@ from spreadscan.errors import RegionMissing, RegionRefused
 from spreadscan.shm.bitmap import DirtyBitmap
 from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.price_store import PriceStore
+from spreadscan.shm.record_table import BaselineTable, FundingTable, RouteTable
 from spreadscan.shm.region import (
     UNFINISHED,
     Region,
@@ -34,6 +35,12 @@ class Regions:
             self.prices = PriceStore(attached[RegionKind.PRICES])
         if RegionKind.DIRTY in attached:
             self.dirty = DirtyBitmap(attached[RegionKind.DIRTY])
+        if RegionKind.FUNDING in attached:
+            self.funding = FundingTable(attached[RegionKind.FUNDING])
+        if RegionKind.BASELINE in attached:
+            self.baseline = BaselineTable(attached[RegionKind.BASELINE])
+        if RegionKind.ROUTES in attached:
+            self.routes = RouteTable(attached[RegionKind.ROUTES])
 
     @property
     def ring(self) -> Region:

@@ -69,11 +69,15 @@ class SignalEvent(NamedTuple):
     gross_bps: float
     net_bps: float
     executable_usd: float
+    exit_bps: float
     spot_age_us: int
     futures_age_us: int
     futures_epoch: int
     opening: int
-    exit_bps: float
+    net_after_funding_bps: float
+    """NaN when funding is not known."""
+    z_score: float
+    """NaN when the route has no baseline."""
 
 
 assert SignalEvent._fields == SIGNAL_DTYPE.names

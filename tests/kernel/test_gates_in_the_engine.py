@@ -10,7 +10,7 @@ from spreadscan.kernel.scan import Scanner
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.shm.health import HealthReader, HealthWriter
-from spreadscan.shm.layout import EngineCounter
+from spreadscan.shm.layout import EngineCounter, Gate
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.ring import RingReader, RingWriter
 
@@ -49,7 +49,7 @@ class Pair:
 
     def suppressed(self):
         counters = HealthReader(self.regions.health).slot(ENGINE).counters
-        return counters[EngineCounter.SUPPRESSED_UNUSABLE]
+        return counters[EngineCounter.SUPPRESSED + Gate.UNUSABLE]
 
 
 @pytest.fixture

@@ -83,7 +83,9 @@ def test_slots_do_not_touch_their_neighbours(regions, reader):
     assert [reader.slot(index).counters[-1] for index in range(HEALTH_SLOTS)] == list(
         range(HEALTH_SLOTS)
     )
-    assert all(reader.histogram(index, 3)[-1] == 1 for index in range(HEALTH_SLOTS))
+    assert all(
+        reader.histogram(index, NUM_HISTOGRAMS - 1)[-1] == 1 for index in range(HEALTH_SLOTS)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from region_cases import KIND, attach, file_of, patch, with_valid_crc
 
 from spreadscan.errors import LayoutMismatch, RegionMissing, RegionRefused
-from spreadscan.shm.layout import Control, Header, RegionKind
+from spreadscan.shm.layout import LAYOUT_VERSION, Control, Header, RegionKind
 from spreadscan.shm.region import create_region, region_name
 from spreadscan.shm.regions import attach_regions, create_regions
 
@@ -79,7 +79,7 @@ def test_region_without_a_single_byte_is_refused_as_not_finished(shm):
 @pytest.mark.parametrize(
     ("field", "name", "value"),
     [
-        (0, "layout version", 2),
+        (0, "layout version", LAYOUT_VERSION + 1),
         (1, "kind", int(RegionKind.RING)),
         (2, "bytes", 4096),
         (3, "record bytes", 64),

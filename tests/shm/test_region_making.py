@@ -13,7 +13,7 @@ from spreadscan.config import load_config
 from spreadscan.errors import EXIT_TEMPORARY, RegionMissing, RegionRefused
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.shm.init import main as shm_init
-from spreadscan.shm.layout import REGION_SHAPES, Control, Header, RegionKind
+from spreadscan.shm.layout import LAYOUT_VERSION, REGION_SHAPES, Control, Header, RegionKind
 from spreadscan.shm.region import attach_region, create_region, region_name, remove_region
 from spreadscan.shm.regions import attach_regions, create_regions, lock_regions, remove_regions
 
@@ -96,7 +96,7 @@ def test_shm_init_replaces_an_unusable_region_and_raises_its_epoch(shm, damage):
     create_regions(shm)
     {
         "truncated": lambda: os.truncate(file_of(shm), 4096),
-        "other layout": lambda: with_valid_crc(shm, 0, 2),
+        "other layout": lambda: with_valid_crc(shm, 0, LAYOUT_VERSION + 1),
         "half made": lambda: patch(shm, Header.MAGIC, bytes(8)),
     }[damage]()
 
@@ -183,7 +183,9 @@ def test_shm_init_says_what_it_created_and_what_it_kept(make_config, shm, capsys
     removed = shm_init(["--config", config, "--remove"])
 
     assert [*statuses, removed] == [0, 0, 0]
-    assert [line.split(": ")[1] for line in lines] == ["created"] * 6 + ["kept"] * 6
+    assert [line.split(": ")[1] for line in lines] == ["created"] * len(RegionKind) + [
+        "kept"
+    ] * len(RegionKind)
     assert not file_of(shm).exists()
 
 

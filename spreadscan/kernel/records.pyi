@@ -1,0 +1,13 @@
+"""Tables of records that guard themselves: funding, baselines, states of routes."""
+
+from spreadscan.kernel.memory import Bytes, Mapping
+
+class RecordTable:
+    """A table of seqlocked records somewhere in a region."""
+
+    mapping: Mapping
+    count: int
+    def __init__(self, mapping: Mapping, offset: int, record_bytes: int, count: int) -> None: ...
+    def write(self, index: int, record: Bytes) -> None: ...
+    def read(self, index: int, record: Bytes) -> bool: ...
+    def read_all(self, records: Bytes, stable: Bytes) -> None: ...
