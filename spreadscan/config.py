@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from spreadscan.config_checks import (
+    check_cpu_plan,
     check_exchanges,
     check_fees,
     check_identity,
@@ -20,6 +21,8 @@ from spreadscan.config_checks import (
 )
 from spreadscan.config_file import read_toml
 from spreadscan.config_schema import (
+    CpuConfig,
+    CpuRoleConfig,
     DirectionRow,
     DirectionsFile,
     DiscoveryConfig,
@@ -45,6 +48,8 @@ from spreadscan.model import Direction, Market, source_name_of
 
 __all__ = [
     "Config",
+    "CpuConfig",
+    "CpuRoleConfig",
     "DiscoveryConfig",
     "EngineConfig",
     "ExchangeConfig",
@@ -71,6 +76,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     is_sim: bool
     shm: ShmConfig
     runtime: RuntimeConfig
+    cpu: CpuConfig
     feed: FeedConfig
     engine: EngineConfig
     tracker: TrackerConfig
@@ -121,6 +127,7 @@ def load_config(file: Path, *, is_sim: bool = False) -> Config:
     words = read_toml(identity_file, IdentityFile).listing
 
     check_thresholds(file, main)
+    check_cpu_plan(file, main)
     check_exchanges(exchanges_file, listed)
     enabled = {name: branch for name, branch in listed.exchanges.items() if branch.enabled}
     check_fees(fees_file, fees, enabled)
@@ -137,6 +144,7 @@ def load_config(file: Path, *, is_sim: bool = False) -> Config:
         is_sim=is_sim,
         shm=_shm_for_sim(main.shm) if is_sim else main.shm,
         runtime=_runtime_for_sim(main.runtime) if is_sim else main.runtime,
+        cpu=main.cpu,
         feed=main.feed,
         engine=main.engine,
         tracker=_tracker_for_sim(main.tracker) if is_sim else main.tracker,

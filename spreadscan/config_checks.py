@@ -7,17 +7,20 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from spreadscan.config_schema import (
+    CpuConfig,
+    CpuRoleConfig,
     ExchangeConfig,
     ExchangesFile,
     ListingWord,
     MainFile,
     MarketFees,
 )
+from spreadscan.core_list import parse_cores
 from spreadscan.errors import ConfigError
 from spreadscan.exchanges import Source, sources
 from spreadscan.shm.layout import NUM_SOURCES
 
-__all__ = ["check_exchanges", "check_fees", "check_identity", "check_thresholds"]
+__all__ = ["check_cpu_plan", "check_exchanges", "check_fees", "check_identity", "check_thresholds"]
 
 
 def check_thresholds(file: Path, main: MainFile) -> None:
@@ -62,6 +65,26 @@ def check_thresholds(file: Path, main: MainFile) -> None:
             str(main.record.max_mib),
             f"at least two of record.segment_mib ({main.record.segment_mib})",
         )
+
+
+def check_cpu_plan(file: Path, main: MainFile) -> None:
+    """Refuse cores that are no list, a priority without its class, and a class without one."""
+    for role in CpuConfig.__struct_fields__:
+        share: CpuRoleConfig = getattr(main.cpu, role)
+        try:
+            parse_cores(share.cores)
+        except ValueError:
+            raise ConfigError(
+                str(file), f"cpu.{role}.cores", repr(share.cores), "cores such as '2-3,6', or ''"
+            ) from None
+        is_realtime = share.policy in {"fifo", "rr"}
+        if is_realtime != (share.priority > 0):
+            raise ConfigError(
+                str(file),
+                f"cpu.{role}.priority",
+                str(share.priority),
+                f"{'1 to 99' if is_realtime else '0'} with policy {share.policy!r}",
+            )
 
 
 def check_exchanges(file: Path, listed: ExchangesFile) -> None:

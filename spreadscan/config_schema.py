@@ -12,6 +12,8 @@ from msgspec import Meta
 from spreadscan.model import Market
 
 __all__ = [
+    "CpuConfig",
+    "CpuRoleConfig",
     "DirectionRow",
     "DirectionsFile",
     "DiscoveryConfig",
@@ -76,6 +78,28 @@ class RuntimeConfig(Branch, frozen=True):
     stop_timeout_s: Positive
     """How long the supervisor waits for a process to end before it kills it."""
     log_level: Literal["debug", "info", "warning", "error"]
+    log_format: Literal["auto", "text", "json", "journal"]
+    """auto: fields where standard error leads to journald, lines of text elsewhere."""
+
+
+class CpuRoleConfig(Branch, frozen=True):
+    """Where the programs of one role run."""
+
+    cores: Annotated[str, Meta(pattern=r"^(\d+(-\d+)?(,\d+(-\d+)?)*)?$")]
+    """As the kernel writes it, ``2-3,6``; "" leaves it to the system."""
+    one_core_each: bool
+    """Each program on a core of its own, in the order of topology; else all on all of them."""
+    policy: Literal["other", "batch", "fifo", "rr"]
+    priority: Annotated[int, Meta(ge=0, le=99)]
+    """Of fifo and rr, from 1; 0 for the others."""
+
+
+class CpuConfig(Branch, frozen=True):
+    """The CPU plan: a branch for each role of topology.CpuRole."""
+
+    housekeeping: CpuRoleConfig
+    feed: CpuRoleConfig
+    engine: CpuRoleConfig
 
 
 class FeedConfig(Branch, frozen=True):
@@ -236,6 +260,7 @@ class MainFile(Branch, frozen=True):
 
     shm: ShmConfig
     runtime: RuntimeConfig
+    cpu: CpuConfig
     feed: FeedConfig
     engine: EngineConfig
     tracker: TrackerConfig

@@ -39,9 +39,10 @@ from spreadscan.discovery.validate import UNREACHED, Job, Validation, probe_sett
 from spreadscan.errors import DiscoveryError, SpreadscanError
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.command_line import CommandLine
+from spreadscan.runtime.cpu import take_cpu_share
 from spreadscan.runtime.lock import is_lock_held
 from spreadscan.shm.layout import MAX_SYMBOLS
-from spreadscan.topology import programs
+from spreadscan.topology import program_named, programs
 from spreadscan.universe import Universe, sole_writer, write_universe
 
 __all__ = ["main"]
@@ -86,6 +87,8 @@ def main(argv: Sequence[str], open_routes: OpenRoutes = lambda _config: ()) -> i
     try:
         config = load_config(options.config, is_sim=options.sim)
         output = options.output or config.path(config.runtime.generated_dir)
+        if refusal := take_cpu_share(config, program_named("pair-discovery")):
+            _note(refusal)
         with sole_writer(output):
             run = _discover(config, output, options, open_routes)
     except SpreadscanError as error:

@@ -55,6 +55,7 @@ def main(context: Context) -> None:
             )
             context.obeyed()
         scanner.run(TURN_NS)
+        context.worked()
     wakeup.close()
 
 

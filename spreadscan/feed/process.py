@@ -43,7 +43,6 @@ def main(context: Context) -> None:
 async def _feed(context: Context) -> None:
     feed = _Feed(context)
     feed.adopt()
-    context.ready(feed.status)
     try:
         await feed.beat()
     finally:
@@ -65,6 +64,8 @@ class _Feed:
         # Of a universe that was refused; nothing of it is written back as obeyed.
         self._refused_generation: int | None = None
         self._trouble = ""
+        self._began_ns = context.clock.monotonic_ns()
+        self._is_ready = False
         self._sink = FeedSink(
             source.source_id,
             extractor,
@@ -150,6 +151,7 @@ class _Feed:
         context, sink = self._context, self._sink
         wakeup = WakeupClient(context.config.path(context.config.runtime.run_dir) / "wakeup.sock")
         shown = self.status
+        context.status(shown)
         while context.tick():
             if context.must_reload:
                 self._reload()
@@ -159,6 +161,8 @@ class _Feed:
             sink.set_wake_fd(wakeup.refresh())
             self._fleet.check()
             self._watch.turn()
+            # Data or none: an exchange that is silent is the watch's to mend, not systemd's.
+            context.worked()
             self._plan_file.publish(self._fleet.plan, context.clock.monotonic_ns())
             context.health.set(FeedCounter.SYMBOLS_MISSING, self._watch.missing_count)
             if self._recorder is not None:
@@ -166,6 +170,9 @@ class _Feed:
                 sink.tap = self._recorder.tap
                 context.health.set(FeedCounter.RECORDED, self._recorder.recorded_count)
                 context.health.set(FeedCounter.RECORD_LOST, self._recorder.lost_count)
+            if not self._is_ready and self._does_useful_work():
+                self._is_ready = True
+                context.ready(self.status)
             if self.status != shown:
                 shown = self.status
                 context.status(shown)
@@ -182,6 +189,18 @@ class _Feed:
         await self._fleet.close()
         if self._recorder is not None:
             self._recorder.stop()
+
+    def _does_useful_work(self) -> bool:
+        """Tell whether there are prices, or nothing more to wait for.
+
+        An exchange that is down is waited for no longer than a first quote may take: going on
+        trying is the work then, and its status says so.
+        """
+        waited_ns = self._context.clock.monotonic_ns() - self._began_ns
+        limit_s = self._context.config.feed.first_data_s
+        return (
+            self._sink.live_count > 0 or not self._fleet.connections() or waited_ns >= limit_s * 1e9
+        )
 
     def _confirm(self, symbol_id: int, price: float) -> bool:
         if self._recorder is not None:

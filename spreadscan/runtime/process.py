@@ -1,9 +1,11 @@
 """The life every long-running process shares.
 
-``run`` goes through it in a fixed order: configuration, own row of the topology, role lock,
-regions, health slot, universe, signals, then the stage's ``main`` with a Context. The stage calls
-``context.ready`` when it does useful work and loops ``while context.tick():``; the heartbeat and
-systemd's watchdog are fed from there and from nowhere else, so a loop that hangs is noticed.
+``run`` goes through it in a fixed order: configuration, log, own row of the topology, role lock,
+cores, regions, health slot, universe, signals, memory, then the stage's ``main`` with a Context.
+The stage calls ``context.ready`` when it does useful work and loops ``while context.tick():``. The
+heartbeat comes from there and from nowhere else, so a loop that hangs is noticed. systemd's
+watchdog is fed there too, if the stage has said since that it ``worked``: a loop that turns without
+doing what it is there for is ended like one that hangs, and its stacks stand in the log.
 
 The universe and the configuration may change under a running process. After a tick the stage asks
 in this order::
@@ -20,6 +22,7 @@ by.
 """
 
 import contextlib
+import faulthandler
 import logging
 import os
 import select
@@ -29,16 +32,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-import sdnotify
-
 from spreadscan.config import Config, load_config
 from spreadscan.config_diff import with_live_keys
 from spreadscan.errors import EXIT_FAILED, ConfigError, SpreadscanError, UniverseError
 from spreadscan.runtime.clock import Clock, SystemClock
 from spreadscan.runtime.command_line import CommandLine
+from spreadscan.runtime.cpu import take_cpu_share
 from spreadscan.runtime.in_force import forget_config, publish_config
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.runtime.log import set_up_logging
+from spreadscan.runtime.memory import freeze_garbage_collector, lock_process_memory
+from spreadscan.runtime.systemd import Systemd
 from spreadscan.shm.control import ControlReader, ControlState
 from spreadscan.shm.health import HealthWriter
 from spreadscan.shm.layout import ProcessState, RegionKind
@@ -76,7 +80,8 @@ class Context:
         self.control: ControlState = self._control.state()
         self.universe: Universe = load_universe(config.path(config.runtime.generated_dir))
         self.stopping = self.control.is_shutdown
-        self._notifier = sdnotify.SystemdNotifier()
+        self._systemd = Systemd()
+        self._has_worked = False
         self._beat_interval_ns = config.runtime.heartbeat_interval_ms * 1_000_000
         self._next_beat_ns = 0
         self._wakeup: int | None = None
@@ -101,11 +106,16 @@ class Context:
         if now_ns >= self._next_beat_ns:
             self._next_beat_ns = now_ns + self._beat_interval_ns
             self.health.beat(now_ns)
-            self._notifier.notify("WATCHDOG=1")
+            if self._has_worked and self._systemd.feed_watchdog(now_ns):
+                self._has_worked = False
         if self._control.generation() != self.control.generation:
             self.control = self._control.state()
             self.stopping = self.stopping or self.control.is_shutdown
         return not self.stopping
+
+    def worked(self) -> None:
+        """Say that the loop has done once what it is there for, whatever came of it."""
+        self._has_worked = True
 
     @property
     def must_reload(self) -> bool:
@@ -175,7 +185,9 @@ class Context:
         self.health.set_state(ProcessState.RUNNING)
         self._publish_config()
         self._status = status
-        self._publish_status("READY=1\n")
+        self.health.set_status(self._whole_status)
+        self._systemd.ready(self._whole_status)
+        freeze_garbage_collector()
         self.log.info("%s", status)
 
     def status(self, text: str) -> None:
@@ -194,11 +206,14 @@ class Context:
             # Only the tools see less; a full disk must not stop a process.
             self.log.warning("%s: %s", error.filename, error.strerror)
 
-    def _publish_status(self, notice: str = "") -> None:
+    def _publish_status(self) -> None:
+        self.health.set_status(self._whole_status)
+        self._systemd.status(self._whole_status)
+
+    @property
+    def _whole_status(self) -> str:
         # Trouble first: the health slot cuts what is too long.
-        text = "; ".join(part for part in (self._reload_trouble, self._status) if part)
-        self.health.set_status(text)
-        self._notifier.notify(f"{notice}STATUS={text}")
+        return "; ".join(part for part in (self._reload_trouble, self._status) if part)
 
     def wait(self, seconds: float) -> None:
         """Sleep, but no longer than until a signal comes in."""
@@ -222,11 +237,19 @@ class Context:
 
     def finish(self, state: ProcessState) -> None:
         """Leave the last word in the health slot."""
-        self._notifier.notify("STOPPING=1")
+        self._systemd.stopping()
         forget_config(self._run_dir, self.program.name)
         if self.control.is_shutdown:
             self.health.set_generations(self.control.generation, self.universe.generation)
         self.health.set_state(state)
+
+
+def _lock_memory(context: Context) -> None:
+    """Keep regions and process out of swap; where that is not permitted, say so and go on."""
+    for region, errno in lock_regions(context.regions).items():
+        context.log.warning("%s is not locked into memory: %s", region, os.strerror(errno))
+    if refusal := lock_process_memory():
+        context.log.warning("the process is not locked into memory: %s", refusal)
 
 
 def run(program_name: str, main: Callable[[Context], None], argv: Sequence[str]) -> int:
@@ -236,7 +259,9 @@ def run(program_name: str, main: Callable[[Context], None], argv: Sequence[str])
     context: Context | None = None
     try:
         config = load_config(arguments.config, is_sim=arguments.sim)
-        log.setLevel(config.runtime.log_level.upper())
+        log = set_up_logging(program_name, config.runtime.log_level, config.runtime.log_format)
+        # systemd's watchdog ends a program by SIGABRT; what it hung in stands in the log then.
+        faulthandler.enable(all_threads=True)
         program = program_named(program_name)
         # A SIGHUP must not end a program that is starting, and not be forgotten by it. Kept rather
         # than blocked: a thread of a library would take a blocked one, and it would end us.
@@ -244,6 +269,8 @@ def run(program_name: str, main: Callable[[Context], None], argv: Sequence[str])
         signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
         # Held until the process ends, which is what releases it.
         role = RoleLock(config.path(config.runtime.run_dir), program_name)
+        if refusal := take_cpu_share(config, program):
+            log.warning("%s", refusal)
         context = Context(config, program, SystemClock(), log)
         for stop_signal in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop_signal, context.request_stop)
@@ -251,8 +278,7 @@ def run(program_name: str, main: Callable[[Context], None], argv: Sequence[str])
         if early:
             context.request_reload()
         if config.shm.lock_memory:
-            for region, errno in lock_regions(context.regions).items():
-                log.warning("%s is not locked into memory: %s", region, os.strerror(errno))
+            _lock_memory(context)
         main(context)
         context.finish(ProcessState.STOPPED)
         role.release()

@@ -61,6 +61,7 @@ def main(context: Context) -> None:
                 context.wait(min(wait_ns / 1e9, MAX_WAIT_S))
                 continue
             tracker.step()
+            context.worked()
             interval_ns = context.config.tracker.snapshot_interval_ms * 1_000_000
             due_ns, skipped = next_due(due_ns, context.clock.monotonic_ns(), interval_ns)
             context.health.add(TrackerCounter.TICKS_OVERRUN, skipped)

@@ -120,5 +120,15 @@ class NotifySocket:
             if word in message:
                 return message
 
+    def heard(self):
+        """Return what came so far."""
+        found = []
+        self._socket.settimeout(0.0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append(self._socket.recv(4096).decode())
+        self._socket.settimeout(PATIENCE_S)
+        return found
+
     def close(self):
         self._socket.close()

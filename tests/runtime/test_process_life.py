@@ -120,7 +120,7 @@ def test_running_program_beats(programs, running_engine):
 
 def test_systemd_hears_ready_watchdog_and_stopping(programs, tmp_path):
     notify = NotifySocket(tmp_path / "notify.sock")
-    process = programs.start(ENGINE, NOTIFY_SOCKET=notify.path)
+    process = programs.start(ENGINE, NOTIFY_SOCKET=notify.path, WATCHDOG_USEC="200000")
 
     ready = notify.next_with("READY=1")
     notify.next_with("WATCHDOG=1")
