@@ -11,6 +11,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Tests wait for processes more than they compute: one more at a time than there are cores. Those of one
+# file stay together, for what they share is set up once a file.
+WORKERS ?= $(shell expr $$(nproc) + 1)
+
 KERNEL := $(wildcard spreadscan/kernel/*.pyx spreadscan/kernel/*.pxd spreadscan/kernel/*.h)
 CHECKED := spreadscan tests
 
@@ -77,7 +81,7 @@ run: setup ## The whole pipeline on the simulated exchanges, with a live board
 
 .PHONY: test
 test: developer ## All tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: check
 check: developer ## Lint, format, types, spelling, architecture

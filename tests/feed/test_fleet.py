@@ -275,6 +275,8 @@ def test_end_of_a_connection_marks_what_it_carries_now(feed, exchange):
     seen = {}
 
     def cut():
+        # Nobody may be back before the flags are looked at.
+        exchange.is_shut = True
         exchange.connections[_holding(exchange, "C")].transport.abort()
         return True
 

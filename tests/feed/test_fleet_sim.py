@@ -8,10 +8,11 @@ from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.shm.layout import FeedCounter
 
 UNKNOWN = FeedCounter.REFUSED + QuoteStatus.UNKNOWN_SYMBOL
+# Late is what a busy machine makes of any quote.
 REFUSALS = [
     FeedCounter.REFUSED + status
     for status in QuoteStatus
-    if status not in {QuoteStatus.QUOTE, QuoteStatus.UNKNOWN_SYMBOL}
+    if status not in {QuoteStatus.QUOTE, QuoteStatus.UNKNOWN_SYMBOL, QuoteStatus.LATE}
 ]
 
 
