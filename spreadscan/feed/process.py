@@ -14,8 +14,9 @@ import uvloop
 from spreadscan.exchanges import source_named
 from spreadscan.feed.fleet import Fleet
 from spreadscan.feed.recorder import Recorder
+from spreadscan.feed.rest import RestDoor
 from spreadscan.feed.shared import Shared
-from spreadscan.feed.spot_check import SpotCheck, SpotPolicy
+from spreadscan.feed.spot_check import SpotCheck
 from spreadscan.feed.watch import Watch, silence_limits
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.sink import FeedSink
@@ -97,16 +98,18 @@ class _Feed:
         )
         self._fleet = Fleet(shared, extractor)
         self._plan_file = PlanFile(config.path(config.runtime.run_dir), source.name)
+        door = RestDoor(
+            rest_url=market.rest_url,
+            timeout_s=config.feed.connect_timeout_s,
+            gate=RestGate(allowances.rest, context.clock),
+            trust=shared.trust,
+            clock=context.clock,
+        )
         self._spot_check = SpotCheck(
             source=source,
-            policy=SpotPolicy(
-                rest_url=market.rest_url,
-                interval_s=config.feed.spot_check_interval_s,
-                timeout_s=config.feed.connect_timeout_s,
-            ),
-            gate=RestGate(allowances.rest, context.clock),
+            interval_s=config.feed.spot_check_interval_s,
+            door=door,
             symbols=lambda: shared.ids,
-            trust=shared.trust,
             clock=context.clock,
             log=context.log,
         )

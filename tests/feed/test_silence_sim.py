@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from spreadscan.feed.spot_check import SpotCheck, SpotPolicy
+from spreadscan.feed.rest import RestDoor
+from spreadscan.feed.spot_check import SpotCheck
 from spreadscan.feed.watch import Watch, silence_limits
 from spreadscan.manners.gates import RestGate
 from spreadscan.model import SlotFlag
@@ -100,14 +101,15 @@ class Watched:
         self.log = logging.getLogger("test")
         self.spot_check = SpotCheck(
             source=feed.source,
-            policy=SpotPolicy(
+            interval_s=settings.spot_check_interval_s,
+            door=RestDoor(
                 rest_url=feed.config.market(feed.source).rest_url,
-                interval_s=settings.spot_check_interval_s,
                 timeout_s=2.0,
+                gate=RestGate(shared.allowances.rest, clock),
+                trust=shared.trust,
+                clock=clock,
             ),
-            gate=RestGate(shared.allowances.rest, clock),
             symbols=lambda: shared.ids,
-            trust=shared.trust,
             clock=clock,
             log=self.log,
         )

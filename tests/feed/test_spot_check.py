@@ -10,7 +10,8 @@ from aiohttp import web
 
 from spreadscan.exchanges import source_named
 from spreadscan.exchanges._adapter import RestRequest
-from spreadscan.feed.spot_check import LISTING_TURNS, SpotCheck, SpotPolicy
+from spreadscan.feed.rest import RestDoor
+from spreadscan.feed.spot_check import LISTING_TURNS, SpotCheck
 from spreadscan.manners.gates import RestGate
 from spreadscan.runtime.trust import Trust
 from spreadscan.shm.governor import Allowance, Budget, private_words
@@ -79,14 +80,15 @@ def checked(clock, *steps, rest=None, source=SOURCE, timeout_s=5.0):
         gate = RestGate(Allowance(words, 0, Budget(count=100, window_s=1.0)), clock)
         check = SpotCheck(
             source=source,
-            policy=SpotPolicy(
+            interval_s=INTERVAL_S,
+            door=RestDoor(
                 rest_url=f"http://127.0.0.1:{runner.addresses[0][1]}",
-                interval_s=INTERVAL_S,
                 timeout_s=timeout_s,
+                gate=gate,
+                trust=Trust(None),
+                clock=clock,
             ),
-            gate=gate,
             symbols=lambda: SYMBOLS,
-            trust=Trust(None),
             clock=clock,
             log=logging.getLogger("test"),
         )
@@ -204,7 +206,7 @@ def test_who_is_told_to_ask_less_asks_no_more_until_then(manual_clock, status):
 
 def test_bar_of_another_process_holds_here(manual_clock):
     async def bar(_rest, check):
-        check._gate._allowance.ban(0, manual_clock.monotonic_ns() + 1)
+        check._door._gate._allowance.ban(0, manual_clock.monotonic_ns() + 1)
 
     rest = Rest()
     _, answer, _, late = checked(manual_clock, bar, ask, later(manual_clock, 1.0), ask, rest=rest)
