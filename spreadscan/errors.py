@@ -7,6 +7,7 @@
         * RegionMissing: its creator has not run yet. Exit 75, systemd retries.
         * RegionRefused: truncated, foreign or damaged. Exit 78.
     * AlreadyRunning: another process holds this role. Exit 75.
+    * RunFolderRefused: the lock files cannot be used, mostly by the wrong user. Exit 78.
     * UniverseError: the symbol set in ``generated/`` is absent, mixed or damaged. Exit 78.
     * DiscoveryError: a listing could not be read; the last universe stays.
     * FeedError: one connection is unusable; drop it, back off, count. The process lives.
@@ -34,6 +35,7 @@ __all__ = [
     "RegionError",
     "RegionMissing",
     "RegionRefused",
+    "RunFolderRefused",
     "SpreadscanError",
     "UniverseError",
 ]
@@ -139,6 +141,19 @@ class AlreadyRunning(SpreadscanError):
         self.role = role
         self.owner = owner
         super().__init__(f"{role}: already running ({owner})")
+
+
+class RunFolderRefused(SpreadscanError):
+    """The lock files cannot be used."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, file: str, found: str) -> None:
+        self.file = file
+        self.found = found
+        super().__init__(
+            f"{file}: found {found}, expected the locks of the programs; run it as their user"
+        )
 
 
 class UniverseError(SpreadscanError):

@@ -8,6 +8,9 @@ __all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS = {
     "status": "spreadscan.cli.status:status",
+    "pause": "spreadscan.cli.pause:pause",
+    "resume": "spreadscan.cli.pause:resume",
+    "kill": "spreadscan.cli.pause:kill",
     "reload": "spreadscan.cli.reload:reload",
 }
 """Where each command is, in the order of --help; it is imported when it is called for."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from spreadscan.config import Config
-from spreadscan.errors import EXIT_CONFIG, EXIT_NOT_RUNNING, AlreadyRunning, SpreadscanError
-from spreadscan.runtime.lock import RoleLock, is_lock_held
+from spreadscan.errors import EXIT_NOT_RUNNING, RunFolderRefused, SpreadscanError
+from spreadscan.runtime.lock import control_lock, is_lock_held
 from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.health import HealthReader, HealthSnapshot
 from spreadscan.shm.layout import RegionKind
@@ -27,10 +27,7 @@ __all__ = [
     "running_programs",
 ]
 
-CONTROL_ROLE = "control"
 POLL_S = 0.02
-# The lock is held for a few stores; a holder that takes longer hangs.
-LOCK_PATIENCE_S = 2.0
 # A process beats ten times a second.
 QUIET_S = 1.0
 
@@ -47,18 +44,6 @@ class NothingRuns(SpreadscanError):  # noqa: N818 - named for what happened, as 
     def __init__(self, run_dir: str) -> None:
         self.run_dir = run_dir
         super().__init__(f"nothing is running: no program holds its lock in {run_dir}")
-
-
-class RunFolderRefused(SpreadscanError):  # noqa: N818 - the same
-    """The lock files cannot be used."""
-
-    exit_code = EXIT_CONFIG
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(
-            f"{error.filename}: found {error.strerror}, expected the locks of the programs; "
-            "run it as their user"
-        )
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +93,10 @@ def ask(config: Config, write: Callable[[ControlWriter], int]) -> int:
         AlreadyRunning: somebody else is writing and does not come to an end.
         RunFolderRefused: the lock cannot be taken.
 
-    Concurrency: one writer at a time; waits for another one at most LOCK_PATIENCE_S.
+    Concurrency: one writer at a time; waits for another one, not for ever.
     """
     regions = attach_regions(config.shm, reads=(), writes=[RegionKind.CONTROL], timeout_s=0.0)
-    lock = _control_lock(config)
+    lock = control_lock(config.path(config.runtime.run_dir))
     try:
         return write(ControlWriter(regions.control))
     finally:
@@ -184,17 +169,4 @@ def is_running(config: Config, program: Program) -> bool:
     try:
         return is_lock_held(config.path(config.runtime.run_dir), program.name)
     except OSError as error:
-        raise RunFolderRefused(error) from None
-
-
-def _control_lock(config: Config) -> RoleLock:
-    deadline_s = time.monotonic() + LOCK_PATIENCE_S
-    while True:
-        try:
-            return RoleLock(config.path(config.runtime.run_dir), CONTROL_ROLE)
-        except AlreadyRunning:
-            if time.monotonic() >= deadline_s:
-                raise
-        except OSError as error:
-            raise RunFolderRefused(error) from None
-        time.sleep(POLL_S)
+        raise RunFolderRefused(str(error.filename), error.strerror or str(error)) from None

@@ -10,6 +10,7 @@ import msgspec
 
 from spreadscan.config import Config
 from spreadscan.config_diff import DISCOVERY, SIMULATOR, SUPERVISOR, Effect, KeyChange, changed_keys
+from spreadscan.holds import hold_words, read_holds
 from spreadscan.ops.command import Follower, Standing, ask, running_programs
 from spreadscan.ops.pipeline import SUPERVISOR_ROLE
 from spreadscan.ops.universes import generation_on_disk, universe_of
@@ -68,7 +69,7 @@ def ask_for_reload(config: Config) -> Universe:
         SpreadscanError: nobody could be asked, see `spreadscan.ops.command`.
     """
     universe = load_universe(config.path(config.runtime.generated_dir))
-    ask(config, ControlWriter.ask_for_reload)
+    _ask(config)
     return universe
 
 
@@ -103,7 +104,7 @@ def reload_everything(config: Config, timeout_s: float) -> Reloaded:
     running = running_programs(config)
     follower = Follower(config, running)
     found = _difference(config, running, follower.standings())
-    command = ask(config, ControlWriter.ask_for_reload)
+    command = _ask(config)
     wanted: set[int | None] = {found.universe.generation}
 
     def has_obeyed(standing: Standing) -> bool:
@@ -120,6 +121,18 @@ def reload_everything(config: Config, timeout_s: float) -> Reloaded:
         obeyed=tuple(each.program for each in obeyed),
         missing={each.program: each.words for each in missing},
     )
+
+
+def _ask(config: Config) -> int:
+    holds, trouble = read_holds(config)
+
+    def write(writer: ControlWriter) -> int:
+        if holds.symbols and not trouble:
+            # The universe that everybody goes over to may have other numbers for their names.
+            writer.hold(hold_words(config, holds))
+        return writer.ask_for_reload()
+
+    return ask(config, write)
 
 
 def _difference(

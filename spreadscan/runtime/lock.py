@@ -8,11 +8,18 @@ flock(2), and can also be looked at without being taken.
 import fcntl
 import os
 import struct
+import time
 from pathlib import Path
 
-from spreadscan.errors import AlreadyRunning
+from spreadscan.errors import AlreadyRunning, RunFolderRefused
 
-__all__ = ["RoleLock", "is_lock_held"]
+__all__ = ["CONTROL_ROLE", "RoleLock", "control_lock", "is_lock_held"]
+
+CONTROL_ROLE = "control"
+"""Of whoever writes the control block."""
+POLL_S = 0.02
+# It is held for a few stores and a small file; a holder that takes longer hangs.
+CONTROL_PATIENCE_S = 2.0
 
 # struct flock on 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = struct.Struct("hhqqi4x")
@@ -48,6 +55,25 @@ class RoleLock:
     def release(self) -> None:
         """Give the role up; the file stays, as unlinking it could let two owners in."""
         os.close(self._descriptor)
+
+
+def control_lock(folder: Path) -> RoleLock:
+    """Take the control block's lock, after whoever has it now.
+
+    Raises:
+        AlreadyRunning: its holder does not come to an end.
+        RunFolderRefused: lock files cannot be used.
+    """
+    deadline_s = time.monotonic() + CONTROL_PATIENCE_S
+    while True:
+        try:
+            return RoleLock(folder, CONTROL_ROLE)
+        except AlreadyRunning:
+            if time.monotonic() >= deadline_s:
+                raise
+        except OSError as error:
+            raise RunFolderRefused(str(error.filename), error.strerror or str(error)) from None
+        time.sleep(POLL_S)
 
 
 def is_lock_held(folder: Path, role: str) -> bool:

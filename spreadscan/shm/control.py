@@ -6,7 +6,8 @@ it asks for; it then writes that generation back into its own health slot.
 
 import msgspec
 
-from spreadscan.shm.layout import Control
+from spreadscan.holds import HoldWords
+from spreadscan.shm.layout import MAX_SYMBOLS, Control
 from spreadscan.shm.region import Region
 
 __all__ = ["ControlReader", "ControlState", "ControlWriter"]
@@ -24,6 +25,10 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
     """Bit = source id."""
     paused_directions: int
     """Bit = direction id."""
+    paused_symbols: int = 0
+    """Bit = symbol id."""
+    reason: str = ""
+    """The operator's."""
     config_generation: int
 
 
@@ -50,8 +55,20 @@ class ControlReader:
             is_paused=load(Control.PAUSE_ALL) != 0,
             paused_sources=load(Control.PAUSED_SOURCES),
             paused_directions=load(Control.PAUSED_DIRECTIONS),
+            paused_symbols=self._number(Control.PAUSED_SYMBOLS, MAX_SYMBOLS // 8),
+            reason=self._text(Control.REASON, Control.REASON_BYTES),
             config_generation=load(Control.CONFIG_GENERATION),
         )
+
+    def _number(self, offset: int, size: int) -> int:
+        return int.from_bytes(self._bytes(offset, size), "little")
+
+    def _text(self, offset: int, size: int) -> str:
+        return self._bytes(offset, size).split(b"\0")[0].decode(errors="replace")
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        words = [self._load(offset + at) for at in range(0, size, 8)]
+        return b"".join(word.to_bytes(8, "little") for word in words)
 
 
 class ControlWriter:
@@ -77,5 +94,24 @@ class ControlWriter:
         return generation
 
     def ask_for_reload(self) -> int:
-        """Ask every process to read the universe again; return the command's generation."""
+        """Ask every process to read its files again; return the command's generation."""
         return self.command(CONFIG_GENERATION=self._load(Control.CONFIG_GENERATION) + 1)
+
+    def hold(self, words: HoldWords) -> int:
+        """Store everything that is held back; return the command's generation.
+
+        KILL goes first: it is looked at without waiting for the generation.
+        """
+        self._store(Control.KILL, words.kill)
+        for index, word in enumerate(words.symbols):
+            self._store(Control.PAUSED_SYMBOLS + 8 * index, word)
+        text = words.reason.encode()[: Control.REASON_BYTES - 1].decode(errors="ignore").encode()
+        data = text.ljust(Control.REASON_BYTES, b"\0")
+        for offset in range(0, Control.REASON_BYTES, 8):
+            word = int.from_bytes(data[offset : offset + 8], "little")
+            self._store(Control.REASON + offset, word)
+        return self.command(
+            PAUSE_ALL=words.pause_all,
+            PAUSED_SOURCES=words.sources,
+            PAUSED_DIRECTIONS=words.directions,
+        )

@@ -1,17 +1,23 @@
-"""``shm-init``: make the regions that everybody else attaches. Safe to run at any time."""
+"""``shm-init``: make the regions that everybody else attaches. Safe to run at any time.
+
+It also brings back what operators hold (``holds``): new regions know nothing of it, and nobody can
+signal before this has run.
+"""
 
 import sys
 from collections.abc import Sequence
 
-from spreadscan.config import ShmConfig, load_config
+from spreadscan.config import Config, ShmConfig, load_config
 from spreadscan.errors import SpreadscanError
+from spreadscan.holds import hold_words, read_holds
 from spreadscan.runtime.command_line import CommandLine
-from spreadscan.runtime.lock import RoleLock
+from spreadscan.runtime.lock import RoleLock, control_lock
+from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.layout import RegionKind
-from spreadscan.shm.region import region_name
+from spreadscan.shm.region import attach_region, region_name
 from spreadscan.shm.regions import create_regions, remove_regions
 
-__all__ = ["main"]
+__all__ = ["hold_again", "main"]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,7 +30,10 @@ def main(argv: Sequence[str]) -> int:
         # Two of these at once could replace each other's half-made regions.
         role = RoleLock(config.path(config.runtime.run_dir), "shm-init")
         try:
-            lines = _remove(config.shm) if arguments.remove else _create(config.shm)
+            if arguments.remove:
+                lines = _remove(config.shm)
+            else:
+                lines = [*_create(config.shm), *hold_again(config)]
         finally:
             role.release()
     except SpreadscanError as error:
@@ -32,6 +41,32 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_code
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
+
+
+def hold_again(config: Config) -> list[str]:
+    """Put what is held into the control block, and take back a shutdown that is over.
+
+    Returns:
+        Lines that say what is held, none when nothing is.
+
+    Raises:
+        RegionError: there is no control block, or it may not be written.
+        AlreadyRunning, RunFolderRefused: its lock cannot be taken.
+    """
+    region = attach_region(config.shm, RegionKind.CONTROL, writable=True)
+    lock = control_lock(config.path(config.runtime.run_dir))
+    try:
+        # Under the lock: a pause that is being written must not be undone.
+        holds, trouble = read_holds(config)
+        writer = ControlWriter(region)
+        writer.command(SHUTDOWN=0)
+        writer.hold(hold_words(config, holds))
+    finally:
+        lock.release()
+    lines = [f"everything is held back: {trouble}"] if trouble else []
+    if holds.is_any and not trouble:
+        lines.append(f"held back: {holds.words}")
+    return lines
 
 
 def _remove(shm: ShmConfig) -> list[str]:

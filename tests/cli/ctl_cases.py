@@ -53,12 +53,12 @@ class Site:
         same = {"sim.rest_base": sim.rest_base, "sim.ws_base": sim.ws_base}
         assert self._make_config(same | overrides) == self.config_file
 
-    def publish(self, generation, *coins, folder=None):
+    def publish(self, generation, *coins, folder=None, numbers=None):
         """Write a universe of these coins in one direction; a coin keeps its number."""
         direction = self.config.directions[0]
         wanted = (direction.spot_source, direction.futures_source)
         legs = tuple(LEG if source in wanted else None for source in range(8))
-        numbers = {coin: ord(coin[0]) - ord("A") for coin in coins}
+        numbers = numbers or {coin: ord(coin[0]) - ord("A") for coin in coins}
         universe = Universe(
             generation=generation,
             timestamp="2026-01-01T00:00:00Z",

@@ -1,0 +1,210 @@
+"""Pause, kill and resume: written for the running processes and for the next boot. Prints nothing.
+
+The control block goes first, so that nothing on a disk delays it; then the file. What cannot be
+stored is in force all the same, and said.
+"""
+
+import contextlib
+import os
+import pwd
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from spreadscan.config import Config
+from spreadscan.errors import EXIT_USAGE, RegionMissing, SpreadscanError
+from spreadscan.holds import Holds, hold_words, known_symbols, read_holds, write_holds
+from spreadscan.ops.command import Follower, NothingRuns, Standing, running_programs
+from spreadscan.runtime.lock import control_lock
+from spreadscan.shm.control import ControlWriter
+from spreadscan.shm.layout import RegionKind
+from spreadscan.shm.region import Region, attach_region
+
+__all__ = ["Held", "HoldRefused", "kill", "operations_file", "pause", "resume", "target_names"]
+
+
+class HoldRefused(SpreadscanError):  # noqa: N818 - named for what happened, as in errors.py
+    """It cannot be meant so."""
+
+    exit_code = EXIT_USAGE
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of it."""
+
+    holds: Holds
+    """In force from now on."""
+    command: int | None
+    """Its generation; None without a control block: it is in force from the next start."""
+    obeyed: tuple[str, ...]
+    missing: dict[str, str]
+    """Who has not obeyed within the time, and where it stands."""
+    trouble: str
+    """Why it will not outlive a restart; "" when it will."""
+
+
+def pause(config: Config, targets: Sequence[str], reason: str, timeout_s: float) -> Held:
+    """Hold back signals of some sources, directions and symbols; of everything without targets.
+
+    Raises:
+        HoldRefused: a name that is none of them.
+        SpreadscanError: the command cannot be written, see `spreadscan.ops.command`.
+    """
+    found = _sorted_out(config, targets)
+
+    def change(holds: Holds) -> Holds:
+        return holds.but(
+            everything=holds.everything or not targets,
+            sources=_joined(holds.sources, found.sources),
+            directions=_joined(holds.directions, found.directions),
+            symbols=_joined(holds.symbols, found.symbols),
+            reason=reason or holds.reason,
+        )
+
+    return _hold(config, "pause", change, reason, timeout_s)
+
+
+def resume(config: Config, targets: Sequence[str], reason: str, timeout_s: float) -> Held:
+    """Let go of some targets, or of everything; after a kill only with a reason.
+
+    Raises:
+        HoldRefused: it is killed and there is no reason, or a target is not held by its name.
+        SpreadscanError: the command cannot be written, see `spreadscan.ops.command`.
+    """
+
+    def change(holds: Holds) -> Holds:
+        if holds.killed and not reason:
+            raise HoldRefused(
+                f"killed{f' ({holds.reason})' if holds.reason else ''}: found no --reason, "
+                "expected one that says why signals may leave again"
+            )
+        if not targets:
+            return Holds()
+        strangers = [name for name in targets if name not in holds.names]
+        if strangers:
+            raise HoldRefused(
+                f"found {strangers[0]!r}, expected what is held by name: "
+                f"{', '.join(holds.names) or 'nothing is'}"
+            )
+        return holds.but(
+            killed=False,
+            sources=_without(holds.sources, targets),
+            directions=_without(holds.directions, targets),
+            symbols=_without(holds.symbols, targets),
+        )
+
+    return _hold(config, "resume", change, reason, timeout_s)
+
+
+def kill(config: Config, reason: str, timeout_s: float) -> Held:
+    """Let no signal leave any more, until somebody resumes with a reason.
+
+    The engine looks at the word before each signal and the tracker before it takes one, so either
+    of them may be stopped or hang.
+
+    Raises:
+        SpreadscanError: the command cannot be written, see `spreadscan.ops.command`.
+    """
+    return _hold(
+        config, "kill", lambda holds: holds.but(killed=True, reason=reason), reason, timeout_s
+    )
+
+
+def target_names(config: Config) -> list[str]:
+    """Return every name that can be paused: sources, directions, symbols."""
+    sources = [source.name for source in config.active_sources()]
+    return [*sources, *(row.name for row in config.directions), *known_symbols(config)]
+
+
+def operations_file(config: Config) -> Path:
+    """Return where it stands who held or let go of what, when and why: one JSON object a line."""
+    return config.path(config.tracker.data_dir) / "operations.jsonl"
+
+
+def _sorted_out(config: Config, targets: Sequence[str]) -> Holds:
+    sources = {source.name for source in config.active_sources()}
+    directions = {row.name for row in config.directions}
+    symbols = known_symbols(config)
+    for name in targets:
+        if name not in sources and name not in directions and name not in symbols:
+            raise HoldRefused(
+                f"found {name!r}, expected a source ({', '.join(sorted(sources))}), a direction "
+                "such as <spot source>_<futures source>, or a symbol such as BTC-USDT"
+            )
+    return Holds(
+        sources=tuple(name for name in targets if name in sources),
+        directions=tuple(name for name in targets if name in directions),
+        symbols=tuple(name for name in targets if name in symbols),
+    )
+
+
+def _hold(
+    config: Config, command: str, change: Callable[[Holds], Holds], reason: str, timeout_s: float
+) -> Held:
+    region: Region | None = None
+    follower: Follower | None = None
+    # Without a control block, or with nobody to look at it, it is for the next start.
+    with contextlib.suppress(RegionMissing, NothingRuns):
+        region = attach_region(config.shm, RegionKind.CONTROL, writable=True)
+        follower = Follower(config, running_programs(config))
+    lock = control_lock(config.path(config.runtime.run_dir))
+    try:
+        before, _ = read_holds(config)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        holds = change(before).but(since=now)
+        generation = None
+        if region is not None:
+            generation = ControlWriter(region).hold(hold_words(config, holds))
+        trouble = _stored(config, command, holds, reason)
+    finally:
+        lock.release()
+    obeyed: list[Standing] = []
+    missing: list[Standing] = []
+    if follower is not None and generation is not None:
+        wanted = generation
+        obeyed, missing = follower.wait(
+            lambda standing: standing.slot.obeyed_generation >= wanted, timeout_s
+        )
+    return Held(
+        holds=holds,
+        command=generation,
+        obeyed=tuple(each.program for each in obeyed),
+        missing={each.program: each.words for each in missing},
+        trouble=trouble,
+    )
+
+
+def _stored(config: Config, command: str, holds: Holds, reason: str) -> str:
+    """Write the file and the line of who did it; return why that failed."""
+    line = {
+        "at": holds.since,
+        "by": _user(),
+        "command": command,
+        "reason": reason,
+        "holds": msgspec.to_builtins(holds),
+    }
+    try:
+        write_holds(config, holds)
+        with operations_file(config).open("ab") as log:
+            # One write, so that lines of two operators never mix.
+            log.write(msgspec.json.encode(line) + b"\n")
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return ""
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def _joined(names: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*names, *more)))
+
+
+def _without(names: Sequence[str], fewer: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in fewer)
