@@ -132,6 +132,10 @@ class FeedConfig(Branch, frozen=True):
     """The same where the first quote is the next change."""
     spot_check_interval_s: Positive
     """At most one REST request for prices in this time; for the listing, in six times it."""
+    funding_interval_s: Annotated[float, Meta(ge=1, le=86_400)]
+    """How often the funding of all perpetuals is asked for."""
+    funding_settle_delay_s: NotNegative
+    """And this long to twice as long after a settlement."""
 
 
 class EngineConfig(Branch, frozen=True):

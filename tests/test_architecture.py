@@ -48,6 +48,7 @@ PURE_FILES = (
     "feed/backoff.py",
     "feed/rotation.py",
     "feed/doubt.py",
+    "feed/funding_book.py",
     "feed/rhythm.py",
     "feed/seen.py",
     "feed/silence.py",

@@ -8,11 +8,14 @@ some.
 """
 
 import asyncio
+import random
 
 import uvloop
 
 from spreadscan.exchanges import source_named
 from spreadscan.feed.fleet import Fleet
+from spreadscan.feed.funding import FundingRefresh
+from spreadscan.feed.funding_book import FundingPace
 from spreadscan.feed.recorder import Recorder
 from spreadscan.feed.rest import RestDoor
 from spreadscan.feed.shared import Shared
@@ -113,6 +116,19 @@ class _Feed:
             clock=context.clock,
             log=context.log,
         )
+        self._funding = FundingRefresh(
+            source=source,
+            pace=FundingPace(
+                interval_s=config.feed.funding_interval_s,
+                settle_delay_s=config.feed.funding_settle_delay_s,
+            ),
+            door=door,
+            table=context.regions.funding,
+            health=context.health,
+            clock=context.clock,
+            chance=random.random,
+            log=context.log,
+        )
         self._watch = Watch(
             source=source,
             limits=silence_limits(config.feed, source.spec),
@@ -134,6 +150,7 @@ class _Feed:
             self._trouble,
             self._watch.trouble,
             recording and f"recording stopped: {recording}",
+            self._funding.trouble,
             self._fleet.summary,
         )
         return "; ".join(part for part in parts if part)
@@ -148,6 +165,7 @@ class _Feed:
         legs = universe.legs(self._source_id)
         self._fleet.adopt(legs, expected_rates(universe.turnover_usd.get(self._source_name, {})))
         self._watch.adopt(legs)
+        self._funding.adopt({symbol: symbol_id for symbol, symbol_id, *_ in legs})
 
     async def beat(self) -> None:
         """Turn until told to stop."""
@@ -164,6 +182,7 @@ class _Feed:
             sink.set_wake_fd(wakeup.refresh())
             self._fleet.check()
             self._watch.turn()
+            self._funding.turn()
             # Data or none: an exchange that is silent is the watch's to mend, not systemd's.
             context.worked()
             self._plan_file.publish(self._fleet.plan, context.clock.monotonic_ns())
@@ -189,6 +208,7 @@ class _Feed:
         """Give the source up, then end what is left."""
         self._sink.close()
         await self._spot_check.close()
+        await self._funding.close()
         await self._fleet.close()
         if self._recorder is not None:
             self._recorder.stop()

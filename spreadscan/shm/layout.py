@@ -415,6 +415,7 @@ class FeedCounter(IntEnum):
     """Counters of a feed. REFUSED + n counts QuoteStatus n; STALLS: its loop was away too long.
 
     SYMBOLS_MISSING: subscribed, known to trade, and without a quote all the same.
+    FUNDING_MISSING: perpetuals that the last answer about funding did not tell of.
     """
 
     FRAMES = 0
@@ -435,6 +436,11 @@ class FeedCounter(IntEnum):
     RECORD_LOST = 15
     REFUSED = 16
     """First of sixteen, indexed by QuoteStatus."""
+    FUNDING_KNOWN = 32
+    FUNDING_MISSING = 33
+    FUNDING_ANSWERS = 34
+    FUNDING_FAILURES = 35
+    FUNDING_ROWS_REFUSED = 36
 
 
 class Gate(IntEnum):
@@ -633,4 +639,4 @@ assert Routes.GATE_ROW_BYTES % LINE_PAIR == 0
 assert max(Gate) < NUM_GATES
 assert EngineCounter.SUPPRESSED + NUM_GATES <= NUM_COUNTERS
 assert Health.SLOT_BYTES % LINE_PAIR == 0
-assert FeedCounter.REFUSED + 16 <= NUM_COUNTERS
+assert FeedCounter.FUNDING_ROWS_REFUSED < NUM_COUNTERS
