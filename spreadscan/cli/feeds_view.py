@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spreadscan.ops.feeds_now import FeedNow
+from spreadscan.ops.funding_now import FundingNow
 
 __all__ = ["feed_details", "feeds_table"]
 
@@ -33,7 +34,7 @@ def feeds_table(feeds: Sequence[FeedNow]) -> Table:
 
 
 def feed_details(feed: FeedNow, now_ns: int) -> RenderableType:
-    """Return everything about one feed: refusals by reason, and who is on which connection."""
+    """Return everything about one feed: refusals, funding, and who is on which connection."""
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in feed.refused.items())
     lines: list[RenderableType] = [
         feeds_table([feed]),
@@ -41,6 +42,8 @@ def feed_details(feed: FeedNow, now_ns: int) -> RenderableType:
         Text(f"refused: {reasons or 'nothing'}; without a quote: {feed.missing}"),
         Text(f"{feed.connects} connects, {feed.connect_failures} failed"),
     ]
+    if feed.funding is not None:
+        lines.append(Text(_funding_words(feed.funding, feed.expected)))
     if feed.plan is None:
         return Group(*lines, Text("who is on which connection is not known"))
     table = Table("connection", "state", "for s", "symbols", "", box=None, pad_edge=False)
@@ -49,3 +52,17 @@ def feed_details(feed: FeedNow, now_ns: int) -> RenderableType:
         names = Text(" ".join(row.symbols))
         table.add_row(str(row.number), row.state, age_s, str(len(row.symbols)), names)
     return Group(*lines, table)
+
+
+def _funding_words(funding: FundingNow, expected: int) -> str:
+    counts = (
+        f"{funding.answers} answers, {funding.failures} failed, "
+        f"{funding.rows_refused} rows refused, {funding.missing} missing"
+    )
+    if funding.oldest_age_s is None:
+        return f"funding: nothing known; {counts}"
+    hours = ", ".join(f"{hours} h: {count}" for hours, count in funding.intervals.items())
+    return (
+        f"funding: {funding.known} of {expected}, {funding.newest_age_s:.0f} to "
+        f"{funding.oldest_age_s:.0f} s old, settled every {hours}; {counts}"
+    )

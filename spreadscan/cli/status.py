@@ -19,7 +19,8 @@ def status(
     *,
     source: Annotated[str | None, typer.Option(metavar="NAME", help="One source alone.")] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="With --source: who is on which connection.")
+        bool,
+        typer.Option("--verbose", help="With --source: funding, and who is on which connection."),
     ] = False,
     sim: OnSim = False,
     as_json: AsJson = False,

@@ -6,11 +6,12 @@ from spreadscan.config import Config
 from spreadscan.exchanges import Source
 from spreadscan.model import QuoteStatus
 from spreadscan.ops.command import is_running
+from spreadscan.ops.funding_now import FundingNow, funding_now
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.plan_file import PlanRow, read_plan
 from spreadscan.shm.health import HealthReader, HealthSnapshot, quantile_ns
 from spreadscan.shm.layout import FeedCounter, Histogram, RegionKind
-from spreadscan.shm.regions import attach_regions
+from spreadscan.shm.regions import Regions, attach_regions
 from spreadscan.topology import feed_name, program_named
 
 __all__ = ["NOT_RUNNING", "FeedNow", "feeds_now"]
@@ -38,6 +39,8 @@ class FeedNow(msgspec.Struct, frozen=True, kw_only=True):
     lag_p50_ms: float
     """Of exchange time, over the connection's usual."""
     lag_p99_ms: float
+    funding: FundingNow | None
+    """None where nothing is a perpetual."""
     plan: list[PlanRow] | None
     """Who is on which connection; None while the feed does not run."""
 
@@ -46,20 +49,32 @@ def feeds_now(config: Config, clock: Clock) -> list[FeedNow]:
     """Return every enabled source's feed.
 
     Raises:
-        RegionError: the health slots cannot be read.
+        RegionError: the health slots or the funding cannot be read.
         RunFolderRefused: the locks cannot be looked at.
 
     Concurrency: any number of readers; blocks nobody.
     """
-    regions = attach_regions(config.shm, reads=[RegionKind.HEALTH], writes=(), timeout_s=0.0)
+    regions = attach_regions(
+        config.shm, reads=[RegionKind.HEALTH, RegionKind.FUNDING], writes=(), timeout_s=0.0
+    )
+    return [_feed_now(config, clock, regions, source) for source in config.active_sources()]
+
+
+def _feed_now(config: Config, clock: Clock, regions: Regions, source: Source) -> FeedNow:
     health = HealthReader(regions.health)
-    return [_feed_now(config, clock, health, source) for source in config.active_sources()]
-
-
-def _feed_now(config: Config, clock: Clock, health: HealthReader, source: Source) -> FeedNow:
     slot = health.slot(source.source_id)
     lives = is_running(config, program_named(feed_name(source.name)))
     lag = health.histogram(source.source_id, Histogram.FEED_LAG)
+
+    funding = None
+    if source.spec.funding is not None:
+        funding = funding_now(
+            regions.funding,
+            source.source_id,
+            slot if lives else None,
+            clock.monotonic_ns(),
+            clock.wall_ns() // 1_000_000,
+        )
 
     def count(counter: FeedCounter) -> int:
         return slot.counters[counter] if lives else 0
@@ -79,6 +94,7 @@ def _feed_now(config: Config, clock: Clock, health: HealthReader, source: Source
         refused=_refused(slot) if lives else {},
         lag_p50_ms=quantile_ns(lag, 0.5) / 1e6 if lives else 0.0,
         lag_p99_ms=quantile_ns(lag, 0.99) / 1e6 if lives else 0.0,
+        funding=funding,
         plan=read_plan(config.path(config.runtime.run_dir), source.name) if lives else None,
     )
 
