@@ -8,6 +8,7 @@ import pytest
 from program_cases import Programs, until, write_small_universe
 
 from spreadscan.ops.feeds_now import feeds_now
+from spreadscan.rawlog import Funded, read_lines, segments_in
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.shm.layout import FeedCounter, ProcessState, RegionKind
 from spreadscan.shm.price_store import slot_of
@@ -83,6 +84,9 @@ def programs(make_config):
         "feed.retry_base_ms": 20,
         "feed.retry_cap_s": 0.05,
         "feed.funding_interval_s": 1.0,
+        "record.enabled": True,
+        "record.dir": "record",
+        "record.min_free_mib": 0,
         "exchanges.binance.futures.rest_requests_per_s": 50,
     }
     programs = Programs(make_config(keys), is_sim=True)
@@ -152,6 +156,27 @@ def test_feed_writes_funding_beside_its_quotes(programs, world, is_true, record)
     assert record(3)["received_ns"] == 0
     assert programs.finish(process)[0] == 0
     assert world.simulation.report()["overruns"] == 0
+
+
+def test_recording_holds_what_the_exchange_told(programs, world, is_true, record):
+    process = programs.start(FEED)
+    until(lambda: is_true(*COINS), "the funding")
+    found = {number: record(number) for number in range(3)}
+    assert programs.finish(process)[0] == 0
+
+    root = programs.config.path(programs.config.record.dir) / SOURCE
+    lines = [line for _, file in segments_in(root) for line in read_lines(file)]
+    notes = [line for line in lines if isinstance(line.content, Funded)]
+
+    assert notes
+    assert {row.symbol_id for row in notes[0].content.rows} == set(found)
+    for row in notes[0].content.rows:
+        known = found[row.symbol_id]
+        told = (row.rate, row.interval_s, row.next_settlement_ms)
+        assert told == (known["rate"], known["interval_s"], known["next_settlement_ms"])
+    # The moment of asking, by both clocks.
+    asked_ns = notes[0].time_ns - notes[0].content.age_ns - lines[0].content.offset_ns
+    assert asked_ns <= found[0]["received_ns"]
 
 
 def test_trouble_is_told_and_leaves_the_records_with_their_age(programs, world, is_true, record):
