@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from spreadscan.cli.feeds_view import feed_details
+from spreadscan.cli.status_view import drawn
 from spreadscan.config import load_config
-from spreadscan.ops.feeds_now import feeds_now
+from spreadscan.ops.status import status_now
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.shm.health import HealthWriter
 from spreadscan.shm.layout import FeedCounter, ProcessState, RegionKind
@@ -33,9 +33,10 @@ def regions(config):
 
 
 def shown(config, clock):
-    feeds = {feed.source: feed for feed in feeds_now(config, clock)}
+    found = status_now(config, clock, with_details=True)
+    feeds = {feed.source: feed for feed in found.feeds}
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(feed_details(feeds[SOURCE], clock.monotonic_ns()))
+    console.print(drawn(found, SOURCE, is_verbose=True))
     return feeds, console.export_text()
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from program_cases import Programs, until, write_small_universe
 
-from spreadscan.ops.feeds_now import feeds_now
+from spreadscan.ops.status import status_now
 from spreadscan.rawlog import Funded, read_lines, segments_in
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.shm.layout import FeedCounter, ProcessState, RegionKind
@@ -139,7 +139,7 @@ def count(programs, counter):
 
 
 def operators_view(programs):
-    feeds = feeds_now(programs.config, SystemClock())
+    feeds = status_now(programs.config, SystemClock(), with_details=True).feeds
     return next(feed for feed in feeds if feed.source == SOURCE)
 
 

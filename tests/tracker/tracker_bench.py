@@ -66,6 +66,9 @@ class Bench:
     def ready(self, status):
         self.ready_statuses.append(status)
 
+    def worked(self):
+        pass
+
     def status(self, text):
         self.health.set_status(text)
 
