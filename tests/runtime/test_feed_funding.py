@@ -225,7 +225,7 @@ def test_dead_feed_leaves_its_records_and_the_next_one_begins_anew(
 
     left = [record(number) for number in range(3)]
     seen = operators_view(programs)
-    assert (seen.state, seen.funding.known) == ("not running", 3)
+    assert (seen.state, seen.funding.known) == ("dead", 3)
     assert seen.funding.oldest_age_s > 0
 
     world.spoil({"kind": "error_body"})
