@@ -63,6 +63,7 @@ RULES: tuple[tuple[str, tuple[str, ...], Effect], ...] = (
     ("tracker.snapshot_interval_ms", (TRACKER,), Effect.LIVE),
     ("tracker.converge_net_bps", (TRACKER,), Effect.LIVE),
     ("tracker.max_life_s", (TRACKER,), Effect.LIVE),
+    ("tracker.max_suspended_s", (TRACKER,), Effect.LIVE),
     ("tracker.*", (TRACKER,), Effect.RESTART),
     ("runtime.log_level", ("*",), Effect.LIVE),
     ("runtime.stop_timeout_s", (SUPERVISOR,), Effect.RESTART),

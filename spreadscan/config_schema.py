@@ -167,6 +167,8 @@ class TrackerConfig(Branch, frozen=True):
     converge_net_bps: float
     """An episode whose net spread, on fresh legs, is at or below this has converged."""
     max_life_s: Positive
+    max_suspended_s: Positive
+    """An episode whose legs cannot be believed for this long is lost."""
 
 
 class DiscoveryConfig(Branch, frozen=True):

@@ -29,6 +29,9 @@ class ManualClock:
     def wall_ns(self) -> int:
         return self._wall_ns
 
+    def step_wall(self, seconds: float) -> None:
+        self._wall_ns += round(seconds * 1e9)
+
     def advance(self, seconds: float) -> None:
         self._monotonic_ns += round(seconds * 1e9)
         self._wall_ns += round(seconds * 1e9)

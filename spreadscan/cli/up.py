@@ -172,7 +172,9 @@ class _Run:
         return {
             "sources": dict.fromkeys(names, nothing),
             "signals": 0,
-            "episodes": dict.fromkeys(("opened", "open", "converged", "expired", "delisted"), 0),
+            "episodes": dict.fromkeys(
+                ("opened", "open", "converged", "expired", "delisted", "halted", "lost"), 0
+            ),
             "latency_ns": {"p50": 0, "p99": 0},
             "uptime_s": round(self._uptime_s(), 3),
         }

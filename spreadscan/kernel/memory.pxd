@@ -233,9 +233,9 @@ cdef inline bint ring_push(ring_t* ring, uint64_t* cached_head, signal_t* record
     return True
 
 
-cdef inline int64_t ring_peek(const ring_t* ring, signal_t* target, int64_t limit) noexcept nogil:
-    # One consumer. Copies what is committed; nothing is consumed until ring_advance.
-    cdef uint64_t head = load_relaxed_u64(&ring.head)
+cdef inline int64_t ring_peek_from(
+    const ring_t* ring, uint64_t head, signal_t* target, int64_t limit
+) noexcept nogil:
     cdef const signal_t* slot
     cdef int64_t count = 0
     while count < limit:
@@ -246,6 +246,11 @@ cdef inline int64_t ring_peek(const ring_t* ring, signal_t* target, int64_t limi
         memcpy(target + count, slot, sizeof(signal_t))
         count += 1
     return count
+
+
+cdef inline int64_t ring_peek(const ring_t* ring, signal_t* target, int64_t limit) noexcept nogil:
+    # One consumer. Copies what is committed; nothing is consumed until ring_advance.
+    return ring_peek_from(ring, load_relaxed_u64(&ring.head), target, limit)
 
 
 cdef inline void ring_advance(ring_t* ring, uint64_t count) noexcept nogil:

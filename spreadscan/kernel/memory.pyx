@@ -321,6 +321,17 @@ cdef class SignalRing:
             return 0
         return ring_peek(self.ring, <signal_t*>&records[0], limit)
 
+    def peek_from(self, uint64_t position, uint8_t[::1] records) -> int:
+        """Copy committed records out, the first of them at *position*; return how many.
+
+        Before the head only what was not written over since: whoever asks compares the tail
+        afterwards, which moves before a slot is written again. Concurrency: the consumer only.
+        """
+        cdef int64_t limit = records.shape[0] // <Py_ssize_t>sizeof(signal_t)
+        if limit == 0:
+            return 0
+        return ring_peek_from(self.ring, position, <signal_t*>&records[0], limit)
+
     def advance(self, uint64_t count) -> None:
         """Consume *count* records that were peeked.
 

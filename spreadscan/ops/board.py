@@ -67,6 +67,8 @@ class Episodes(msgspec.Struct, frozen=True, kw_only=True):
     converged: int = 0
     expired: int = 0
     delisted: int = 0
+    halted: int = 0
+    lost: int = 0
 
 
 class BoardState(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +147,8 @@ class Board:
                 converged=tracked[TrackerCounter.EPISODES_CONVERGED],
                 expired=tracked[TrackerCounter.EPISODES_EXPIRED],
                 delisted=tracked[TrackerCounter.EPISODES_DELISTED],
+                halted=tracked[TrackerCounter.EPISODES_HALTED],
+                lost=tracked[TrackerCounter.EPISODES_LOST],
             ),
             recent=self._recent_episodes(now_ns),
             latency_p50_ns=quantile_ns(scans, 0.5),
@@ -253,6 +257,8 @@ def closing_summary(state: BoardState) -> dict[str, object]:
             "converged": state.episodes.converged,
             "expired": state.episodes.expired,
             "delisted": state.episodes.delisted,
+            "halted": state.episodes.halted,
+            "lost": state.episodes.lost,
         },
         "latency_ns": {"p50": state.latency_p50_ns, "p99": state.latency_p99_ns},
         "uptime_s": round(state.uptime_s, 3),

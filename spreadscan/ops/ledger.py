@@ -1,28 +1,37 @@
-"""Read-only questions to the episode ledger, for the board, the CLI and the closing summary.
+"""Read-only questions to the parts of the ledger that are not compacted yet.
 
-Reading never blocks the tracker and never creates a file.
+For the board, discovery and the closing summary, which ask about now; `history` answers for all
+days. Reading never blocks the tracker and never creates a file.
 """
 
+import itertools
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
+import numpy as np
 
-from spreadscan.tracker.schema import LEDGER_NAME, SCHEMA_VERSION
+from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
+from spreadscan.tracker.parts import ledger_parts
+from spreadscan.tracker.schema import SCHEMA_VERSION
 
-__all__ = ["EpisodeCounts", "EpisodeSummary", "LedgerReader", "PathPoint"]
+__all__ = [
+    "SUMMARY_COLUMNS",
+    "EpisodeCounts",
+    "EpisodeSummary",
+    "LedgerReader",
+    "PathPoint",
+    "frames_of",
+    "open_part",
+    "points_of",
+]
 
 BUSY_TIMEOUT_S = 1.0
-
-_SUMMARY = """
-    SELECT episode_id, direction, symbol, opened_wall_ns,
-        coalesce(ended_ns, last_ns) - opened_ns AS life_ns, ending, first_net_bps, peak_net_bps,
-        last_net_bps, peak_gross_bps, peak_ns - opened_ns AS peak_after_ns, peak_usd, re_signals,
-        snapshots, snapshots_unusable
-    FROM episodes
-"""
+# Frames read in one go: a long read would keep the tracker's log from being emptied.
+FRAMES_AT_ONCE = 2_000
 
 
 class EpisodeCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +43,16 @@ class EpisodeCounts(msgspec.Struct, frozen=True, kw_only=True):
     converged: int
     expired: int
     delisted: int
+    halted: int
+    lost: int
 
 
 class EpisodeSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One episode, as a list shows it."""
 
     episode_id: int
+    previous_id: int | None = None
+    """The route's episode before it."""
     direction: str
     symbol: str
     opened_wall_ns: int
@@ -55,9 +68,27 @@ class EpisodeSummary(msgspec.Struct, frozen=True, kw_only=True):
     """From the opening to the peak."""
     peak_usd: float
     """What both top levels could fill at the peak, USDT."""
+    z_score: float | None = None
+    """Of the opening against the route's baseline; None where that is not known."""
     re_signals: int
     snapshots: int
     snapshots_unusable: int
+    suspended_ns: int = 0
+    """Time out of sight."""
+    gaps: int = 0
+    """Times that no tracker looked."""
+
+
+_EXPRESSIONS = {
+    "life_ns": "coalesce(ended_ns, last_ns) - opened_ns",
+    "peak_after_ns": "peak_ns - opened_ns",
+}
+SUMMARY_COLUMNS = {name: _EXPRESSIONS.get(name, name) for name in EpisodeSummary.__struct_fields__}
+"""Field of a summary -> the expression over the columns of the ledger."""
+_SUMMARY = (
+    f"SELECT {', '.join(f'{value} AS {name}' for name, value in SUMMARY_COLUMNS.items())}"  # noqa: S608
+    " FROM episodes"
+)
 
 
 class PathPoint(msgspec.Struct, frozen=True):
@@ -70,36 +101,92 @@ class PathPoint(msgspec.Struct, frozen=True):
     usd: float
 
 
+def open_part(file: Path) -> sqlite3.Connection:
+    """Open a part of the ledger for reading.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged, cannot be read, or is of another build.
+    """
+    connection = sqlite3.connect(
+        f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
+    )
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(
+                f"{file}: ledger version {version}, this build reads {SCHEMA_VERSION}"
+            )
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def frames_of(connection: sqlite3.Connection, episode_id: int | None = None) -> Iterator[Frame]:
+    """Yield the frames of a part in order of time, of one episode's time or of all.
+
+    Raises:
+        sqlite3.DatabaseError: the part is damaged.
+        ValueError: a frame is.
+    """
+    first, last = 0, None
+    condition = ""
+    if episode_id is not None:
+        row = connection.execute(
+            "SELECT first_frame_id, last_frame_id FROM episodes WHERE episode_id = ?", (episode_id,)
+        ).fetchone()
+        if row is None:
+            return
+        first, last = row
+        condition = " AND ?3 BETWEEN min_episode_id AND max_episode_id"
+    query = (
+        f"SELECT frame_id, {', '.join(FRAME_COLUMNS)} FROM frames"  # noqa: S608
+        f" WHERE frame_id >= ?1 AND (?2 IS NULL OR frame_id <= ?2){condition}"
+        f" ORDER BY frame_id LIMIT {FRAMES_AT_ONCE}"
+    )
+    while True:
+        values = (first, last) if episode_id is None else (first, last, episode_id)
+        rows = connection.execute(query, values).fetchall()
+        for row in rows:
+            yield Frame.unpacked(row[1:])
+        if len(rows) < FRAMES_AT_ONCE:
+            return
+        first = rows[-1][0] + 1
+
+
+def points_of(frames: Iterator[Frame], episode_id: int) -> Iterator[PathPoint]:
+    """Yield one episode's points out of frames."""
+    for frame in frames:
+        for index in np.flatnonzero(frame.episode_ids == episode_id).tolist():
+            gross_bps = float(frame.gross_bps[index])
+            yield PathPoint(
+                int(frame.t_ms[index]),
+                gross_bps,
+                gross_bps - float(frame.cost_bps[index]),
+                float(frame.usd[index]),
+            )
+
+
 class LedgerReader:
-    """The ledger, opened for reading.
+    """The ledger's uncompacted parts, opened for reading.
 
     Args:
         directory: the tracker's data folder.
 
     Raises:
         FileNotFoundError: there is no ledger yet.
-        sqlite3.DatabaseError: it is damaged, cannot be read, or is of another build.
+        sqlite3.DatabaseError: the newest part is damaged, cannot be read, or is of another build.
 
     Concurrency: one thread; any number of readers beside the tracker.
     """
 
     def __init__(self, directory: Path) -> None:
-        file = directory / LEDGER_NAME
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: no ledger; the tracker has not run yet")
-        self._connection = sqlite3.connect(
-            f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
-        )
-        self._connection.row_factory = sqlite3.Row
-        try:
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA_VERSION:
-                raise sqlite3.DatabaseError(
-                    f"{file}: ledger version {version}, this build reads {SCHEMA_VERSION}"
-                )
-        except sqlite3.Error:
-            self._connection.close()
-            raise
+        self._directory = directory
+        parts = ledger_parts(directory)
+        if not parts:
+            raise FileNotFoundError(f"{directory}: no ledger; the tracker has not run yet")
+        *self._earlier, newest = parts
+        self._connection = open_part(newest.ledger(directory))
 
     def __enter__(self) -> Self:
         return self
@@ -118,47 +205,72 @@ class LedgerReader:
 
     def counts(self, since_wall_ns: int = 0) -> EpisodeCounts:
         """Count openings and endings since a Unix time, and what is open now."""
-        ended = dict(
-            self._connection.execute(
-                "SELECT ending, count(*) FROM episodes"
-                " WHERE ending IS NOT NULL AND ended_wall_ns >= ? GROUP BY ending",
-                (since_wall_ns,),
-            ).fetchall()
-        )
-        (opened,) = self._connection.execute(
-            "SELECT count(*) FROM episodes WHERE opened_wall_ns >= ?", (since_wall_ns,)
-        ).fetchone()
+        query = "SELECT count(*) FROM episodes WHERE opened_wall_ns >= ?"
+        (opened,) = self._connection.execute(query, (since_wall_ns,)).fetchone()
+        # What an earlier part holds as open is in the newest, too.
+        for (count,) in self._from_earlier(f"{query} AND ending IS NOT NULL", (since_wall_ns,)):
+            opened += count
         (still_open,) = self._connection.execute(
             "SELECT count(*) FROM episodes WHERE ending IS NULL"
         ).fetchone()
+        ended: dict[str, int] = {}
+        query = (
+            "SELECT ending, count(*) FROM episodes"
+            " WHERE ending IS NOT NULL AND ended_wall_ns >= ? GROUP BY ending"
+        )
+        rows = self._connection.execute(query, (since_wall_ns,)).fetchall()
+        for ending, count in [*rows, *self._from_earlier(query, (since_wall_ns,))]:
+            ended[ending] = ended.get(ending, 0) + count
         return EpisodeCounts(
             opened=opened,
             open=still_open,
-            converged=ended.get("converged", 0),
-            expired=ended.get("expired", 0),
-            delisted=ended.get("delisted", 0),
+            **{
+                name: ended.get(name, 0)
+                for name in EpisodeCounts.__struct_fields__
+                if name not in {"opened", "open"}
+            },
         )
 
     def open_episodes(self, limit: int) -> list[EpisodeSummary]:
         """Return open episodes, the widest last net spread first."""
-        return self._summaries(
-            f"{_SUMMARY} WHERE ending IS NULL ORDER BY last_net_bps DESC LIMIT ?", limit
-        )
+        query = f"{_SUMMARY} WHERE ending IS NULL ORDER BY last_net_bps DESC LIMIT ?"
+        return [_summary(row) for row in self._connection.execute(query, (limit,))]
 
     def recent_episodes(self, limit: int) -> list[EpisodeSummary]:
         """Return episodes, the latest opened first."""
-        return self._summaries(f"{_SUMMARY} ORDER BY episode_id DESC LIMIT ?", limit)
+        query = f"{_SUMMARY} ORDER BY episode_id DESC LIMIT ?"
+        found = [_summary(row) for row in self._connection.execute(query, (limit,))]
+        if len(found) < limit:
+            query = f"{_SUMMARY} WHERE ending IS NOT NULL ORDER BY episode_id DESC LIMIT ?"
+            found += [_summary(row) for row in self._from_earlier(query, (limit,))]
+        return sorted(found, key=lambda row: -row.episode_id)[:limit]
 
     def path(self, episode_id: int) -> list[PathPoint]:
         """Return the snapshots of an episode in order of time; empty for an unknown id."""
-        rows = self._connection.execute(
-            "SELECT s.t_ms, s.gross_bps, s.net_bps, s.usd FROM episodes AS e JOIN snapshots AS s"
-            " ON s.snapshot_id BETWEEN e.first_snapshot_id"
-            "  AND coalesce(e.last_snapshot_id, (SELECT max(snapshot_id) FROM snapshots))"
-            " WHERE e.episode_id = ?1 AND s.episode_id = ?1 ORDER BY s.snapshot_id",
-            (episode_id,),
-        ).fetchall()
-        return [PathPoint(*row) for row in rows]
+        points: dict[int, PathPoint] = {}
+        for connection in itertools.chain(self._earlier_connections(), [self._connection]):
+            for point in points_of(frames_of(connection, episode_id), episode_id):
+                # A batch whose sync failed may stand in two parts.
+                points[point.t_ms] = point
+        return list(points.values())
 
-    def _summaries(self, query: str, limit: int) -> list[EpisodeSummary]:
-        return [EpisodeSummary(**row) for row in self._connection.execute(query, (limit,))]
+    def _from_earlier(self, query: str, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        for connection in self._earlier_connections():
+            yield from connection.execute(query, values)
+
+    def _earlier_connections(self) -> Iterator[sqlite3.Connection]:
+        """Yield the parts before the newest, oldest first; one that cannot be read is left out."""
+        for part in self._earlier:
+            try:
+                connection = open_part(part.ledger(self._directory))
+            except sqlite3.Error:
+                # Damaged, or compacted just now: the compaction reports it, `history` has it.
+                continue
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+
+def _summary(row: tuple[Any, ...]) -> EpisodeSummary:
+    return EpisodeSummary(**dict(zip(SUMMARY_COLUMNS, row, strict=True)))

@@ -1,32 +1,40 @@
 """The open episodes of all routes: signals and snapshots in, changed episodes out. Pure.
 
-At most one episode is open for a route. The book also remembers which episodes differ from what
-the ledger holds, until the caller says that they were stored.
+At most one episode is open for a route. Open episodes are rows of one table (``table.py``), so
+that a batch of signals is one kernel call and a snapshot a few numpy operations; whatever changed
+is handed out as values (`take_changes`), for somebody else to store.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from spreadscan.model import SignalType
+from spreadscan.kernel.episodes import apply_signals
+from spreadscan.tracker.columns import BY_SIGNAL, BY_SNAPSHOT, ENDING_CODES, MOMENT_FIELDS
 from spreadscan.tracker.episode import (
+    MAX_CLOCK_STEP_NS,
     Ending,
     Episode,
     EpisodeIds,
-    Moment,
+    EpisodeState,
     Route,
-    SignalEvent,
-    is_sound,
-    moment_of,
 )
+from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.names import RouteNames
+from spreadscan.tracker.snapshot import Snapshot
+from spreadscan.tracker.table import OpenTable, Rows
 
-__all__ = ["EpisodeBook", "Rules", "SnapshotRow", "Tally"]
+__all__ = ["EpisodeBook", "Rules", "Tally"]
 
-# An episode of which only `last` moved is stored anew every fifth snapshot: each stored row costs a
-# page of write-ahead log, and the path itself is in the snapshots, which are stored every time.
-REFRESH_TICKS = 5
+# An episode of which only `last` moved is stored anew every so many snapshots: the path itself is
+# stored every time.
+REFRESH_TICKS = 25
+# Of those that may wait, at most so many are handed out at once: a stored row costs some 10 us.
+MAX_REFRESHED = 400
+EVENT_OPENED = 1
 
 
 class Rules(NamedTuple):
@@ -35,17 +43,8 @@ class Rules(NamedTuple):
     converge_net_bps: float
     """On fresh legs, a net spread at or below this has converged."""
     max_life_ns: int
-
-
-class SnapshotRow(NamedTuple):
-    """One point of an episode's path."""
-
-    episode_id: int
-    t_ms: int
-    """Milliseconds since the opening."""
-    gross_bps: float
-    net_bps: float
-    executable_usd: float
+    max_suspended_ns: int
+    """Out of sight for longer, an episode is lost."""
 
 
 class Tally(msgspec.Struct):
@@ -53,14 +52,18 @@ class Tally(msgspec.Struct):
 
     signals: int = 0
     refused: int = 0
-    """Signals that cannot be true: not finite, not positive, of no known type."""
+    """Signals that cannot be true: not finite, not positive, of no known type or number."""
     ignored: int = 0
     """Updates and closes of routes that have no open episode."""
+    withheld: int = 0
+    """Signals that came while the pipeline was killed."""
     re_signals: int = 0
     opened: int = 0
     converged: int = 0
     expired: int = 0
     delisted: int = 0
+    halted: int = 0
+    lost: int = 0
     snapshots: int = 0
 
 
@@ -72,53 +75,76 @@ class EpisodeBook:
         names: the running universe's names.
         ids: where new ids come from.
         boot_id: of the running boot, for the episodes' monotonic times.
+        previous: each route's latest episode that has ended, by direction and symbol.
 
     Concurrency: none; it belongs to the tracker's loop.
     """
 
-    def __init__(self, rules: Rules, names: RouteNames, ids: EpisodeIds, boot_id: str) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        names: RouteNames,
+        ids: EpisodeIds,
+        boot_id: str,
+        previous: Mapping[tuple[str, str], int] | None = None,
+    ) -> None:
         self.tally = Tally()
+        self.ids = ids
+        self.previous: dict[tuple[str, str], int] = dict(previous or {})
         self.rules = rules
         """Another one counts from the next look at the open episodes."""
-        self._names = names
-        self._ids = ids
-        self._boot_id = boot_id
-        self._open: dict[tuple[str, str], Episode] = {}
-        self._changed: dict[int, Episode] = {}
+        self._table = OpenTable(names, boot_id)
         self._ticks = 0
-        self.membership = 0
-        """Changes whenever an episode opens, ends or is renumbered, so that callers can keep
-        derived arrays."""
+        # What the kernel writes: what opened and ended in a batch, and what did nothing.
+        self._events = np.empty((0, 3), np.int32)
+        self._counts = np.zeros(3, np.uint64)
+        self._ended: list[Episode] = []
+
+    def __len__(self) -> int:
+        """Return how many episodes are open."""
+        return len(self._table)
+
+    @property
+    def membership(self) -> int:
+        """Changes whenever an episode opens, ends or is renumbered: derived arrays are old then."""
+        return self._table.membership
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of the open episodes, ascending; new after every change of `membership`."""
+        return self._table.rows
+
+    def routes(self, rows: Rows) -> list[Route]:
+        """Return the routes of these open episodes."""
+        return [self._table.route(row) for row in rows.tolist()]
 
     def open_episodes(self) -> list[Episode]:
-        """Return the open episodes, oldest first as far as they were opened by this book."""
-        return list(self._open.values())
+        """Return the open episodes in order of id."""
+        return sorted(self._table.values(self._table.rows), key=_id_of)
 
-    def changed_episodes(self) -> list[Episode]:
-        """Return the episodes that the ledger does not hold as they are, by id.
+    def take_changes(self) -> list[Episode]:
+        """Return what changed since the last call, in order of id.
 
         In this order the ending of a route's episode is stored before the opening of its next.
+        Everything that signals did is among it; of what snapshots did, some may be kept for later.
         """
-        return [self._changed[episode_id] for episode_id in sorted(self._changed)]
-
-    def mark_stored(self) -> None:
-        """Note that the ledger now holds every episode as it is."""
-        self._changed.clear()
-
-    def mark_unstored(self) -> None:
-        """Note that the ledger lost what it held: every open episode must be stored again."""
-        self._changed.update((episode.episode_id, episode) for episode in self._open.values())
+        changed = self._table.records["changed"]
+        rows = np.flatnonzero(changed)
+        must = (changed[rows] & BY_SIGNAL) != 0
+        waiting = rows[~must]
+        if len(waiting) > MAX_REFRESHED:
+            # From another place each time, or the last rows of the table would never be reached.
+            waiting = np.roll(waiting, -(self._ticks * MAX_REFRESHED) % len(waiting))
+            waiting = waiting[:MAX_REFRESHED]
+        taken = np.concatenate([rows[must], waiting])
+        changed[taken] = 0
+        episodes = self._ended + self._table.values(taken)
+        self._ended = []
+        return sorted(episodes, key=_id_of)
 
     def restore(self, episodes: Iterable[Episode]) -> None:
         """Take back episodes of an earlier run, finding their routes anew by name."""
-        for episode in episodes:
-            route = episode.route
-            assert route.key not in self._open, route
-            # Its ending may still wait in the ring, under the number of that time.
-            self._names = self._names.remembering({route.symbol_id: route.symbol})
-            self._open[route.key] = episode
-        self._renumber()
-        self.mark_unstored()
+        self._table.restore(episodes)
 
     def adopt(self, names: RouteNames) -> None:
         """Go over to another universe; open episodes find their routes anew by name.
@@ -126,113 +152,170 @@ class EpisodeBook:
         What it does not list stays open until `end_unlisted`, so that signals of before can still
         be applied; ids that it does not have keep their names for those that come late.
         """
-        self._names = names.remembering(self._names.symbols)
-        self._renumber()
+        self._table.adopt(names)
 
-    def lists(self, event: SignalEvent) -> bool:
-        """Tell whether the running universe lists a signal's route under these very numbers."""
-        return (event.direction, event.symbol_id) in self._names.listed
+    def lists(self, records: npt.NDArray[np.void]) -> bool:
+        """Tell whether the running universe lists all these signals' routes by their numbers."""
+        return self._table.lists(records)
 
     def end_unlisted(self, now_ns: int, wall_offset_ns: int) -> None:
         """End every episode whose route the running universe does not list."""
-        for episode in self.open_episodes():
-            if not self._names.lists(episode.route):
-                self._end(episode, Ending.DELISTED, now_ns, wall_offset_ns)
+        for row in self._table.unlisted():
+            self._end(row, Ending.DELISTED, now_ns, wall_offset_ns)
 
-    def apply(self, event: SignalEvent, wall_offset_ns: int) -> None:
-        """Take one signal; ``wall_offset_ns`` is wall clock minus monotonic clock."""
-        self.tally.signals += 1
-        if not is_sound(event):
-            self.tally.refused += 1
-            return
-        route = self._names.route(event)
-        episode = self._open.get(route.key)
-        moment = moment_of(event)
-        if episode is None:
-            if event.type == SignalType.OPEN:
-                self._start(route, moment, wall_offset_ns)
-            else:
-                self.tally.ignored += 1
-            return
-        episode.observe(moment)
-        self._changed[episode.episode_id] = episode
-        if event.type == SignalType.OPEN:
-            episode.re_signals += 1
-            self.tally.re_signals += 1
-        elif event.type == SignalType.CLOSE:
-            # The engine closes a route only on fresh quotes of both legs.
-            self._end(episode, Ending.CONVERGED, event.time_ns, wall_offset_ns)
+    def halt(self, now_ns: int, wall_offset_ns: int) -> None:
+        """End every episode: the operator killed the pipeline."""
+        for row in self._table.rows.tolist():
+            self._end(row, Ending.HALTED, now_ns, wall_offset_ns)
 
-    def observe(
-        self,
-        episodes: Sequence[Episode],
-        seen: Sequence[Moment | None],
-        now_ns: int,
-        wall_offset_ns: int,
-    ) -> list[SnapshotRow]:
-        """Take one snapshot of open episodes, then end those whose life is over.
+    def withhold(self, count: int) -> None:
+        """Count signals that nobody may take."""
+        self.tally.signals += count
+        self.tally.withheld += count
+
+    def apply(self, records: npt.NDArray[np.void], wall_offset_ns: int) -> list[int]:
+        """Take signals in their order; return the times of those that opened or ended an episode.
 
         Args:
-            episodes: open episodes, as `open_episodes` gave them.
-            seen: what each route looks like on fresh legs; None where a leg is not usable, which
-                proves nothing and can only let the episode grow older.
+            records: SIGNAL_DTYPE, contiguous.
+            wall_offset_ns: wall clock minus monotonic clock.
+        """
+        count = len(records)
+        self.tally.signals += count
+        table = self._table
+        table.make_room(count)
+        if len(self._events) < count:
+            self._events = np.empty((count, 3), np.int32)
+        found = apply_signals(
+            records.view(np.uint8),
+            table.records.view(np.uint8),
+            table.row_of_route,
+            table.canonical,
+            table.free,
+            self._events,
+            self._counts,
+        )
+        self.tally.refused, self.tally.ignored, self.tally.re_signals = self._counts.tolist()
+        ended_rows = []
+        opened = 0
+        for kind, row, index in self._events[:found].tolist():
+            if kind == EVENT_OPENED:
+                opened += 1
+                self._begun(row, records[index], wall_offset_ns)
+            else:
+                ended_rows.append(row)
+                self._put_away(row, Ending.CONVERGED, wall_offset_ns)
+        # Only now: the kernel takes rows from the front and must not have met one of these again.
+        table.release(ended_rows, opened)
+        times: list[int] = records["time_ns"][self._events[:found, 2]].tolist()
+        return times
+
+    def observe(self, rows: Rows, seen: Snapshot, now_ns: int, wall_offset_ns: int) -> Frame | None:
+        """Take one snapshot of all open episodes, then end those whose life is over.
+
+        Args:
+            rows: the open episodes, as `rows` gave them.
+            seen: what their routes look like; where a leg is not usable, nothing is proven and the
+                episode is suspended.
             now_ns: monotonic time of the snapshot.
             wall_offset_ns: wall clock minus monotonic clock.
 
         Returns:
-            The points to store.
+            The points to store; None when no route could be seen.
         """
         self._ticks += 1
-        rows = []
-        for episode, moment in zip(episodes, seen, strict=True):
-            if moment is None:
-                episode.snapshots_unusable += 1
-                is_news = False
-            else:
-                is_news = episode.observe(moment)
-                episode.snapshots += 1
-                t_ms = max(0, (now_ns - episode.opened_ns) // 1_000_000)
-                rows.append(SnapshotRow(episode.episode_id, t_ms, *moment[1:4]))
-                if moment.net_bps <= self.rules.converge_net_bps:
-                    self._end(episode, Ending.CONVERGED, now_ns, wall_offset_ns)
-            if episode.ending is None and now_ns - episode.opened_ns >= self.rules.max_life_ns:
-                self._end(episode, Ending.EXPIRED, now_ns, wall_offset_ns)
-            if is_news or (self._ticks + episode.episode_id) % REFRESH_TICKS == 0:
-                self._changed[episode.episode_id] = episode
-        self.tally.snapshots += len(rows)
-        return rows
+        table = self._table.records
+        in_sight = rows[seen.usable]
+        self._see(in_sight, seen, now_ns)
+        away = rows[~seen.usable]
+        table["snapshots_unusable"][away] += 1
+        newly_away = away[table["state"][away] == EpisodeState.OPEN]
+        table["state"][newly_away] = EpisodeState.SUSPENDED
+        table["suspended_since_ns"][newly_away] = now_ns
+        table["changed"][newly_away] |= BY_SNAPSHOT
+        due = rows[(rows + self._ticks) % REFRESH_TICKS == 0]
+        table["changed"][due] |= BY_SNAPSHOT
+        frame = None
+        if len(in_sight):
+            frame = Frame(
+                episode_ids=table["episode_id"][in_sight],
+                t_ms=np.maximum(0, now_ns - table["opened_ns"][in_sight]) // 1_000_000,
+                gross_bps=seen.gross_bps[seen.usable],
+                cost_bps=(seen.gross_bps - seen.net_bps)[seen.usable],
+                usd=seen.executable_usd[seen.usable],
+            )
+            self.tally.snapshots += len(in_sight)
+        gone = in_sight[seen.net_bps[seen.usable] <= self.rules.converge_net_bps]
+        for row in gone.tolist():
+            self._end(row, Ending.CONVERGED, now_ns, wall_offset_ns)
+        self._end_overdue(rows, now_ns, wall_offset_ns)
+        return frame
 
-    def _renumber(self) -> None:
-        for episode in self._open.values():
-            episode.route = self._names.renumbered(episode.route)
-        self.membership += 1
+    def _see(self, rows: Rows, seen: Snapshot, now_ns: int) -> None:
+        table = self._table.records
+        back = rows[table["state"][rows] == EpisodeState.SUSPENDED]
+        table["suspended_ns"][back] += np.maximum(0, now_ns - table["suspended_since_ns"][back])
+        table["state"][back] = EpisodeState.OPEN
+        table["changed"][back] |= BY_SNAPSHOT
+        table["snapshots"][rows] += 1
+        moment = seen.moment(now_ns)
+        later = now_ns >= table["last"]["time_ns"][rows]
+        higher = moment["net_bps"] > table["peak"]["net_bps"][rows]
+        for name in MOMENT_FIELDS:
+            table["last"][name][rows[later]] = moment[name][later]
+            table["peak"][name][rows[higher]] = moment[name][higher]
+        table["changed"][rows[higher]] |= BY_SNAPSHOT
 
-    def _start(self, route: Route, moment: Moment, wall_offset_ns: int) -> None:
-        opened_wall_ns = moment.time_ns + wall_offset_ns
-        episode = Episode(
-            episode_id=self._ids.next(opened_wall_ns),
-            route=route,
-            boot_id=self._boot_id,
-            opened_wall_ns=opened_wall_ns,
-            opened_ns=moment.time_ns,
-            first=moment,
-            peak=moment,
-            last=moment,
+    def _end_overdue(self, rows: Rows, now_ns: int, wall_offset_ns: int) -> None:
+        table, rules = self._table.records, self.rules
+        state = table["state"][rows]
+        is_open = (state == EpisodeState.OPEN) | (state == EpisodeState.SUSPENDED)
+        is_old = now_ns - table["opened_ns"][rows] >= rules.max_life_ns
+        is_away = (state == EpisodeState.SUSPENDED) & (
+            now_ns - table["suspended_since_ns"][rows] >= rules.max_suspended_ns
         )
-        self._open[route.key] = episode
-        self._changed[episode.episode_id] = episode
-        self.membership += 1
+        # A gap that no step of the clock explains: what is there now is another dislocation.
+        is_away |= table["gap_ns"][rows] > rules.max_life_ns + MAX_CLOCK_STEP_NS
+        for row in rows[is_open & is_old].tolist():
+            self._end(row, Ending.EXPIRED, now_ns, wall_offset_ns)
+        for row in rows[is_open & is_away & ~is_old].tolist():
+            self._end(row, Ending.LOST, now_ns, wall_offset_ns)
+
+    def _begun(self, row: int, record: np.void, wall_offset_ns: int) -> None:
+        """Give an episode that the kernel began its identity."""
+        route = self._table.begun(row, record)
+        opened_wall_ns = int(record["time_ns"]) + wall_offset_ns
+        episode = self._table.records[row]
+        episode["episode_id"] = self.ids.next(opened_wall_ns)
+        episode["previous_id"] = self.previous.get(route.key, 0)
+        episode["opened_wall_ns"] = opened_wall_ns
         self.tally.opened += 1
 
-    def _end(self, episode: Episode, ending: Ending, time_ns: int, wall_offset_ns: int) -> None:
-        episode.end(ending, time_ns, wall_offset_ns)
-        del self._open[episode.route.key]
-        self._changed[episode.episode_id] = episode
-        self.membership += 1
-        match ending:
-            case Ending.CONVERGED:
-                self.tally.converged += 1
-            case Ending.EXPIRED:
-                self.tally.expired += 1
-            case Ending.DELISTED:
-                self.tally.delisted += 1
+    def _end(self, row: int, ending: Ending, time_ns: int, wall_offset_ns: int) -> None:
+        episode = self._table.records[row]
+        time_ns = max(time_ns, int(episode["opened_ns"]))
+        if episode["state"] == EpisodeState.SUSPENDED:
+            episode["suspended_ns"] += max(0, time_ns - int(episode["suspended_since_ns"]))
+        episode["state"] = EpisodeState.ENDED
+        episode["ending"] = ENDING_CODES[ending]
+        episode["ended_ns"] = time_ns
+        self._put_away(row, ending, wall_offset_ns)
+        self._table.release([row])
+
+    def _put_away(self, row: int, ending: Ending, wall_offset_ns: int) -> None:
+        """Move an ended episode out of the table, to be handed out."""
+        episode = self._table.records[row]
+        ended_ns = int(episode["ended_ns"])
+        episode["ended_wall_ns"] = ended_ns + wall_offset_ns
+        # A close may be of before the look that saw the route come back.
+        life_ns = ended_ns - int(episode["opened_ns"])
+        episode["suspended_ns"] = min(int(episode["suspended_ns"]), life_ns)
+        value = self._table.value(row)
+        self._ended.append(value)
+        self.previous[value.route.key] = value.episode_id
+        self._table.forget(row)
+        setattr(self.tally, ending.value, getattr(self.tally, ending.value) + 1)
+
+
+def _id_of(episode: Episode) -> int:
+    return episode.episode_id

@@ -1,41 +1,47 @@
 """One dislocation of one route, from its opening signal to its one ending. Pure values.
 
-    OPEN signal --> open --+-- fresh quotes of both legs, spread gone --> converged
-                           +-- older than its maximum life ------------> expired
-                           +-- not in the running universe ------------> delisted
+    OPEN signal --> open <--> suspended (a leg is out of sight)
+                      |            |
+                      +-- fresh quotes of both legs, spread gone --> converged
+                      |            |
+                      +-- older than its maximum life -------------> expired
+                      +-- not in the running universe -------------> delisted
+                      +-- the operator's kill ---------------------> halted
+                                   +-- suspended beyond its limit -> lost
 
 Times called ``_ns`` are CLOCK_MONOTONIC and carry every duration; ``_wall_ns`` is Unix time, kept
 for people to read. Monotonic time belongs to one boot of the host, so an episode names its boot.
 """
 
-import math
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 import msgspec
 
-from spreadscan.model import SignalType
-from spreadscan.shm.layout import NUM_SOURCES, SIGNAL_DTYPE
-
 __all__ = [
+    "MAX_CLOCK_STEP_NS",
+    "Clocks",
     "Ending",
     "Episode",
     "EpisodeIds",
+    "EpisodeState",
     "Moment",
     "Route",
-    "SignalEvent",
-    "is_sound",
-    "moment_of",
-    "rebased",
+    "resumed",
 ]
 
 # 2^20 openings a second before ids run ahead of the clock; seconds << 20 stays below 2^53 until
 # the year 2242, so an id survives a JSON reader that only knows doubles.
 ID_SEQUENCE_BITS = 20
+# Over a reboot only the wall clock tells how long nobody looked, and it may have been stepped.
+MAX_CLOCK_STEP_NS = 2 * 3600 * 1_000_000_000
 
 
 class Ending(StrEnum):
-    """How an episode ended. The ledger stores the word, so a further ending is a further member."""
+    """How an episode ended. The ledger stores the word, so a further ending is a further member.
+
+    The order is that of the codes in the table of open episodes, from 1 on: append only.
+    """
 
     CONVERGED = "converged"
     """The spread was seen to be gone, on fresh quotes of both legs."""
@@ -43,44 +49,20 @@ class Ending(StrEnum):
     """Still open, or out of sight, when its maximum life was over."""
     DELISTED = "delisted"
     """Still open when its route left the universe: nobody watches its legs any more."""
+    HALTED = "halted"
+    """Still open when the operator killed the pipeline."""
+    LOST = "lost"
+    """Out of sight for longer than its limit: how it ended is not known."""
 
 
-class SignalEvent(NamedTuple):
-    """One record of the ring as Python values; fields and order are those of SIGNAL_DTYPE."""
+class EpisodeState(IntEnum):
+    """What an episode is in the table of open ones."""
 
-    sequence: int
-    time_ns: int
-    type: int
-    version: int
-    length: int
-    direction: int
-    spot_source: int
-    futures_source: int
-    symbol_id: int
-    spot_epoch: int
-    spot_bid: float
-    spot_ask: float
-    futures_bid: float
-    futures_ask: float
-    spot_bid_qty: float
-    spot_ask_qty: float
-    futures_bid_qty: float
-    futures_ask_qty: float
-    gross_bps: float
-    net_bps: float
-    executable_usd: float
-    exit_bps: float
-    spot_age_us: int
-    futures_age_us: int
-    futures_epoch: int
-    opening: int
-    net_after_funding_bps: float
-    """NaN when funding is not known."""
-    z_score: float
-    """NaN when the route has no baseline."""
-
-
-assert SignalEvent._fields == SIGNAL_DTYPE.names
+    FREE = 0
+    OPEN = 1
+    SUSPENDED = 2
+    """A leg cannot be believed now: stale, cut off, or its feed dead."""
+    ENDED = 3
 
 
 class Route(NamedTuple):
@@ -120,14 +102,16 @@ class Moment(NamedTuple):
     futures_ask_qty: float
 
 
-class Episode(msgspec.Struct, kw_only=True):
-    """The record of one dislocation.
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of one dislocation, as it was at one instant.
 
-    Concurrency: none; it belongs to the tracker's loop.
+    Concurrency: none needed; it is never changed, only succeeded.
     """
 
     episode_id: int
     """Unique across runs, restarts and crashes; grows with time of opening."""
+    previous_id: int | None = None
+    """The route's episode before this one; None when none is known."""
     route: Route
     boot_id: str
     opened_wall_ns: int
@@ -137,36 +121,41 @@ class Episode(msgspec.Struct, kw_only=True):
     """The moment of the highest net spread; the earliest one when several are equal."""
     last: Moment
     """The latest moment on fresh legs, of a signal or of a snapshot."""
+    z_score: float | None = None
+    """How far the opening stood from what is usual for the route; None where that is not known."""
+    net_after_funding_bps: float | None = None
+    """At the opening, with the funding that falls due; None where that is not known."""
     re_signals: int = 0
     """Openings that the engine signalled while the episode was open."""
     snapshots: int = 0
     """Snapshots taken on fresh legs."""
     snapshots_unusable: int = 0
     """Snapshots at which a leg could not be trusted: the episode was out of sight."""
+    suspended_ns: int = 0
+    """Time out of sight, up to the latest time that it was in sight or ended."""
+    suspended_since_ns: int | None = None
+    """None while in sight."""
+    gaps: int = 0
+    """Times that no tracker was running, or that signals were lost."""
+    gap_ns: int = 0
+    """How long nobody looked; over a reboot by the wall clock, as far as that can be believed."""
     ending: Ending | None = None
     """None while open."""
     ended_ns: int | None = None
     ended_wall_ns: int | None = None
 
-    def observe(self, moment: Moment) -> bool:
-        """Take a moment on fresh legs into first, peak and last; return whether it is a new peak.
 
-        A signal may be drained after a snapshot that was later: it can raise the peak, but it does
-        not turn ``last`` back.
-        """
-        if moment.time_ns >= self.last.time_ns:
-            self.last = moment
-        if moment.net_bps > self.peak.net_bps:
-            self.peak = moment
-            return True
-        return False
+class Clocks(NamedTuple):
+    """Both clocks at one instant, and the boot that the first belongs to."""
 
-    def end(self, ending: Ending, time_ns: int, wall_offset_ns: int) -> None:
-        """End the episode, once; ``wall_offset_ns`` is wall clock minus monotonic clock, now."""
-        assert self.ending is None, (self.episode_id, self.ending, ending)
-        self.ending = ending
-        self.ended_ns = max(time_ns, self.opened_ns)
-        self.ended_wall_ns = self.ended_ns + wall_offset_ns
+    boot_id: str
+    monotonic_ns: int
+    wall_ns: int
+
+    @property
+    def offset_ns(self) -> int:
+        """Wall clock minus monotonic clock."""
+        return self.wall_ns - self.monotonic_ns
 
 
 class EpisodeIds:
@@ -177,72 +166,51 @@ class EpisodeIds:
     """
 
     def __init__(self, last: int) -> None:
-        self._last = last
+        self.last = last
 
     def next(self, wall_ns: int) -> int:
         """Return the id of an episode opened at this Unix time."""
-        self._last = max(self._last + 1, (wall_ns // 1_000_000_000) << ID_SEQUENCE_BITS)
-        return self._last
+        self.last = max(self.last + 1, (wall_ns // 1_000_000_000) << ID_SEQUENCE_BITS)
+        return self.last
 
 
-def is_sound(event: SignalEvent) -> bool:
-    """Tell whether a record can be believed: known type, sources, finite and positive values."""
-    prices = (event.spot_bid, event.spot_ask, event.futures_bid, event.futures_ask)
-    others = (
-        event.gross_bps,
-        event.net_bps,
-        event.executable_usd,
-        event.spot_bid_qty,
-        event.spot_ask_qty,
-        event.futures_bid_qty,
-        event.futures_ask_qty,
-    )
-    return (
-        SignalType.OPEN <= event.type <= SignalType.CLOSE
-        and event.spot_source < NUM_SOURCES
-        and event.futures_source < NUM_SOURCES
-        and all(math.isfinite(price) and price > 0.0 for price in prices)
-        and all(map(math.isfinite, others))
-    )
+def resumed(episode: Episode, before: Clocks, now: Clocks) -> Episode:
+    """Return an open episode of an earlier run in the running boot's clock, with its gap marked.
 
+    Within a boot the monotonic clock went on, whatever the wall clock was set to. After a reboot
+    it began anew: the life then goes on from where it was last stored, and the time in between is
+    kept apart as a gap, as nothing but the wall clock knows it.
 
-def moment_of(event: SignalEvent) -> Moment:
-    """Return what a signal saw."""
-    return Moment(
-        event.time_ns,
-        event.gross_bps,
-        event.net_bps,
-        event.executable_usd,
-        event.spot_bid,
-        event.spot_ask,
-        event.spot_bid_qty,
-        event.spot_ask_qty,
-        event.futures_bid,
-        event.futures_ask,
-        event.futures_bid_qty,
-        event.futures_ask_qty,
-    )
-
-
-def rebased(episode: Episode, boot_id: str, monotonic_ns: int, wall_ns: int) -> Episode:
-    """Return an open episode with its monotonic times in the running boot's clock.
-
-    After a reboot only the wall clock links the two time scales. A wall clock that stands before
-    the opening would give a negative life, so the opening is then taken to be now.
+    Args:
+        episode: as it was stored.
+        before: the clocks when the earlier run stored its last batch.
+        now: the clocks of this start.
     """
-    if episode.boot_id == boot_id:
-        return episode
-    shift_ns = episode.opened_wall_ns - episode.opened_ns - (wall_ns - monotonic_ns)
-    shift_ns = min(shift_ns, monotonic_ns - episode.opened_ns)
+    if episode.boot_id == now.boot_id:
+        shift_ns = 0
+        away_ns = max(0, now.monotonic_ns - max(before.monotonic_ns, episode.last.time_ns))
+    else:
+        seen_ns = max(before.monotonic_ns, episode.last.time_ns, episode.opened_ns)
+        shift_ns = now.monotonic_ns - seen_ns
+        away_ns = max(0, now.wall_ns - before.wall_ns)
 
     def shifted(moment: Moment) -> Moment:
         return moment._replace(time_ns=moment.time_ns + shift_ns)
 
+    since_ns = episode.suspended_since_ns
     return msgspec.structs.replace(
         episode,
-        boot_id=boot_id,
+        boot_id=now.boot_id,
         opened_ns=episode.opened_ns + shift_ns,
         first=shifted(episode.first),
         peak=shifted(episode.peak),
         last=shifted(episode.last),
+        suspended_since_ns=(
+            max(episode.opened_ns, min(before.monotonic_ns, now.monotonic_ns - shift_ns))
+            if since_ns is None
+            else since_ns
+        )
+        + shift_ns,
+        gaps=episode.gaps + 1,
+        gap_ns=episode.gap_ns + away_ns,
     )

@@ -4,10 +4,12 @@ The engine may have read the next universe before us, or may still send what it 
 one. A signal of a route that ours does not list is therefore a reason to look at the disk.
 """
 
+import numpy as np
+import numpy.typing as npt
+
 from spreadscan.errors import UniverseError
 from spreadscan.runtime.process import Context
 from spreadscan.tracker.book import EpisodeBook
-from spreadscan.tracker.episode import SignalEvent
 from spreadscan.tracker.names import RouteNames
 from spreadscan.universe import read_metadata
 
@@ -41,9 +43,9 @@ class Listing:
         self._book.adopt(names_now(self._context))
         self._is_ending_due = True
 
-    def lists(self, event: SignalEvent) -> bool:
-        """Tell whether the universe lists a signal's route; when not, `catch_up` knows why."""
-        return self._book.lists(event)
+    def lists(self, records: npt.NDArray[np.void]) -> bool:
+        """Tell whether the universe lists the routes of signals; when not, `catch_up` knows why."""
+        return self._book.lists(records)
 
     def catch_up(self) -> None:
         """Find out about a route that is not listed: is it too new for us, or delisted?

@@ -3,11 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from spreadscan.model import Direction
-from spreadscan.tracker.episode import Route, SignalEvent
+from spreadscan.shm.layout import MAX_SYMBOLS
+from spreadscan.tracker.episode import Route
 from spreadscan.universe import Universe
 
-__all__ = ["RouteNames"]
+__all__ = ["MAX_DIRECTIONS", "RouteNames"]
+
+MAX_DIRECTIONS = 64
+"""A direction id is one bit of the control block's pause word."""
 
 
 class RouteNames(NamedTuple):
@@ -44,21 +51,38 @@ class RouteNames(NamedTuple):
         """Return the same names with those of ids that nobody has now."""
         return self._replace(symbols={**symbols, **self.symbols})
 
-    def route(self, event: SignalEvent) -> Route:
-        """Return the route of a signal; a number without a name is spelled ``#17``.
+    def route(
+        self, direction_id: int, symbol_id: int, spot_source: int, futures_source: int
+    ) -> Route:
+        """Return the route of a signal's numbers; a number without a name is spelled ``#17``.
 
         The engine may be a universe ahead of us; its opening must not be lost for want of a name.
         """
-        symbol = self.symbols.get(event.symbol_id, f"#{event.symbol_id}")
+        symbol = self.symbols.get(symbol_id, f"#{symbol_id}")
         return Route(
-            direction=self.directions.get(event.direction, f"#{event.direction}"),
+            direction=self.directions.get(direction_id, f"#{direction_id}"),
             symbol=symbol,
-            direction_id=event.direction,
+            direction_id=direction_id,
             # A late signal carries the number that the symbol had; its legs are under the new one.
-            symbol_id=self.symbol_ids.get(symbol, event.symbol_id),
-            spot_source=event.spot_source,
-            futures_source=event.futures_source,
+            symbol_id=self.symbol_ids.get(symbol, symbol_id),
+            spot_source=spot_source,
+            futures_source=futures_source,
         )
+
+    def canonical(self) -> npt.NDArray[np.int32]:
+        """Return a symbol's number now by the number in a signal, shape (MAX_SYMBOLS,)."""
+        numbers = np.arange(MAX_SYMBOLS, dtype=np.int32)
+        for number, name in self.symbols.items():
+            if 0 <= number < MAX_SYMBOLS:
+                numbers[number] = self.symbol_ids.get(name, number)
+        return numbers
+
+    def listed_mask(self) -> npt.NDArray[np.bool_]:
+        """Return whether a route is listed, by direction id * MAX_SYMBOLS + symbol id."""
+        mask = np.zeros(MAX_DIRECTIONS * MAX_SYMBOLS, np.bool_)
+        for direction_id, symbol_id in self.listed:
+            mask[direction_id * MAX_SYMBOLS + symbol_id] = True
+        return mask
 
     def renumbered(self, route: Route) -> Route:
         """Return a route of another universe with the numbers that its names have in this one."""

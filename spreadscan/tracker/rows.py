@@ -3,8 +3,16 @@
 from typing import Any
 
 from spreadscan.tracker.episode import Ending, Episode, Moment, Route
+from spreadscan.tracker.frames import FRAME_COLUMNS
 
-__all__ = ["INSERT_SNAPSHOT", "SELECT_OPEN", "UPSERT_EPISODE", "episode_of", "row_of"]
+__all__ = [
+    "EPISODE_COLUMNS",
+    "INSERT_FRAME",
+    "SELECT_OPEN",
+    "UPSERT_EPISODE",
+    "episode_of",
+    "row_of",
+]
 
 _MOMENT_COLUMNS = (
     "ns", "gross_bps", "net_bps", "usd",
@@ -12,67 +20,68 @@ _MOMENT_COLUMNS = (
     "futures_bid", "futures_ask", "futures_bid_qty", "futures_ask_qty",
 )  # fmt: skip
 _FIXED_COLUMNS = (
-    "episode_id", "direction", "symbol", "direction_id", "symbol_id", "spot_source",
-    "futures_source", "opened_wall_ns", *(f"first_{name}" for name in _MOMENT_COLUMNS),
+    "episode_id", "previous_id", "direction", "symbol", "direction_id", "symbol_id",
+    "spot_source", "futures_source", "opened_wall_ns", "z_score", "net_after_funding_bps",
+    *(f"first_{name}" for name in _MOMENT_COLUMNS),
 )  # fmt: skip
 # boot_id and monotonic times are rewritten when an episode outlives a reboot.
 _MOVING_COLUMNS = (
     "boot_id", "opened_ns", "ending", "ended_ns", "ended_wall_ns", "re_signals", "snapshots",
-    "snapshots_unusable", *(f"peak_{name}" for name in _MOMENT_COLUMNS),
+    "snapshots_unusable", "suspended_ns", "suspended_since_ns", "gaps", "gap_ns",
+    *(f"peak_{name}" for name in _MOMENT_COLUMNS),
     *(f"last_{name}" for name in _MOMENT_COLUMNS),
 )  # fmt: skip
-_COLUMNS = (*_FIXED_COLUMNS, *_MOVING_COLUMNS)
-_COLUMN_LIST = ", ".join(_COLUMNS)
+EPISODE_COLUMNS = (*_FIXED_COLUMNS, *_MOVING_COLUMNS)
+"""All columns that make an episode; the frames of its path stand beside them."""
+_COLUMN_LIST = ", ".join(EPISODE_COLUMNS)
 
 # Column names are constants of this file; values are always bound.
 UPSERT_EPISODE = (
-    f"INSERT INTO episodes ({_COLUMN_LIST}, first_snapshot_id, last_snapshot_id)"  # noqa: S608
-    f" VALUES ({', '.join('?' * (len(_COLUMNS) + 2))}) ON CONFLICT (episode_id) DO UPDATE SET "
+    f"INSERT INTO episodes ({_COLUMN_LIST}, first_frame_id, last_frame_id)"  # noqa: S608
+    f" VALUES ({', '.join('?' * (len(EPISODE_COLUMNS) + 2))})"
+    " ON CONFLICT (episode_id) DO UPDATE SET "
     + ", ".join(
-        f"{name} = excluded.{name}" for name in ("first_ns", *_MOVING_COLUMNS, "last_snapshot_id")
+        f"{name} = excluded.{name}" for name in ("first_ns", *_MOVING_COLUMNS, "last_frame_id")
     )
 )
-SELECT_OPEN = (
-    f"SELECT {_COLUMN_LIST}, first_snapshot_id"  # noqa: S608
-    " FROM episodes WHERE ending IS NULL ORDER BY episode_id"
-)
-INSERT_SNAPSHOT = (
-    "INSERT INTO snapshots (episode_id, t_ms, gross_bps, net_bps, usd) VALUES (?, ?, ?, ?, ?)"
+SELECT_OPEN = f"SELECT {_COLUMN_LIST} FROM episodes NOT INDEXED WHERE ending IS NULL"  # noqa: S608
+INSERT_FRAME = (
+    "INSERT INTO frames (frame_id, points, min_episode_id, max_episode_id,"  # noqa: S608
+    f" {', '.join(FRAME_COLUMNS)}) VALUES ({', '.join('?' * (len(FRAME_COLUMNS) + 4))})"
 )
 
 
 def row_of(episode: Episode) -> tuple[Any, ...]:
-    """Return an episode's values in the order that UPSERT_EPISODE binds, without its last two."""
+    """Return an episode's values in the order of EPISODE_COLUMNS."""
     route = episode.route
     return (
-        episode.episode_id, route.direction, route.symbol, route.direction_id, route.symbol_id,
-        route.spot_source, route.futures_source, episode.opened_wall_ns, *episode.first,
+        episode.episode_id, episode.previous_id, route.direction, route.symbol,
+        route.direction_id, route.symbol_id, route.spot_source, route.futures_source,
+        episode.opened_wall_ns, episode.z_score, episode.net_after_funding_bps, *episode.first,
         episode.boot_id, episode.opened_ns, episode.ending, episode.ended_ns,
         episode.ended_wall_ns, episode.re_signals, episode.snapshots, episode.snapshots_unusable,
+        episode.suspended_ns, episode.suspended_since_ns, episode.gaps, episode.gap_ns,
         *episode.peak, *episode.last,
     )  # fmt: skip
 
 
 def episode_of(row: tuple[Any, ...]) -> Episode:
-    """Return the episode of a row of SELECT_OPEN."""
-    value = dict(zip(_COLUMNS, row, strict=False))
+    """Return the episode of a row whose values are in the order of EPISODE_COLUMNS."""
+    value = dict(zip(EPISODE_COLUMNS, row, strict=True))
 
     def moment(prefix: str) -> Moment:
         return Moment(*(value[f"{prefix}_{name}"] for name in _MOMENT_COLUMNS))
 
+    ending = value["ending"]
     return Episode(
-        episode_id=value["episode_id"],
         route=Route(*(value[name] for name in Route._fields)),
-        boot_id=value["boot_id"],
-        opened_wall_ns=value["opened_wall_ns"],
-        opened_ns=value["opened_ns"],
         first=moment("first"),
         peak=moment("peak"),
         last=moment("last"),
-        re_signals=value["re_signals"],
-        snapshots=value["snapshots"],
-        snapshots_unusable=value["snapshots_unusable"],
-        ending=None if value["ending"] is None else Ending(value["ending"]),
-        ended_ns=value["ended_ns"],
-        ended_wall_ns=value["ended_wall_ns"],
+        ending=None if ending is None else Ending(ending),
+        **{
+            name: value[name]
+            for name in EPISODE_COLUMNS
+            if name in Episode.__struct_fields__ and name != "ending"
+        },
     )

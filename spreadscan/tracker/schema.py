@@ -6,22 +6,44 @@ so that a new ending needs no migration.
 
     episodes   one row each; ``ending`` is NULL while open. Columns first_*, peak_*, last_* are the
                route at those moments. *_ns is CLOCK_MONOTONIC of ``boot_id``, *_wall_ns Unix time.
-    snapshots  the paths. Rows are appended, in order of time, and carry no index: one for each
-               episode would dirty a page for every open episode five times a second. The path of an
-               episode lies between its first_snapshot_id and its last_snapshot_id.
-    meta       single integers: where in which ring the ledger stands.
+    frames     the paths: one row a snapshot of all open episodes, columns packed (``frames.py``),
+               appended in order of time. The points of an episode lie between its first_frame_id
+               and its last_frame_id, in rows whose lowest and highest id enclose its own.
+    previous   each route's latest ended episode when the file was begun.
+    clocks     one row: both clocks at the latest commit.
+    meta       single integers: where in which ring the ledger stands, and the highest id given out.
 """
 
+import itertools
 import sqlite3
 
-__all__ = ["LEDGER_NAME", "SCHEMA_VERSION", "migrate"]
+import numpy as np
 
-LEDGER_NAME = "episodes.sqlite3"
-"""File name of the ledger inside the data folder."""
+from spreadscan.tracker.frames import Frame
+from spreadscan.tracker.rows import INSERT_FRAME
 
-_MIGRATIONS = (
-    (
-        """
+__all__ = ["SCHEMA_VERSION", "migrate"]
+
+# A frame made of a version-1 file's rows holds so many; of an open set it holds one each.
+ROWS_IN_FRAME = 4096
+
+
+def _rows_to_frames(connection: sqlite3.Connection) -> None:
+    """Pack a version-1 path of rows into frames."""
+    points = connection.execute(
+        "SELECT episode_id, t_ms, gross_bps, gross_bps - net_bps, usd FROM snapshots"
+        " ORDER BY snapshot_id"
+    )
+    for frame_id in itertools.count(1):
+        rows = points.fetchmany(ROWS_IN_FRAME)
+        if not rows:
+            return
+        columns = [np.array(column) for column in zip(*rows, strict=True)]
+        connection.execute(INSERT_FRAME, (frame_id, *Frame(*columns).packed()))
+
+
+_VERSION_1 = (
+    """
         CREATE TABLE episodes (
             episode_id INTEGER PRIMARY KEY,
             direction TEXT NOT NULL,
@@ -64,13 +86,13 @@ _MIGRATIONS = (
             CHECK (ended_ns IS NULL OR ended_ns >= opened_ns)
         ) STRICT
         """,
-        # Also the promise that a route has one open episode at most.
-        """
+    # Also the promise that a route has one open episode at most.
+    """
         CREATE UNIQUE INDEX episodes_open ON episodes (direction, symbol) WHERE ending IS NULL
         """,
-        "CREATE INDEX episodes_opened ON episodes (opened_wall_ns)",
-        "CREATE INDEX episodes_ended ON episodes (ended_wall_ns, ending) WHERE ending IS NOT NULL",
-        """
+    "CREATE INDEX episodes_opened ON episodes (opened_wall_ns)",
+    "CREATE INDEX episodes_ended ON episodes (ended_wall_ns, ending) WHERE ending IS NOT NULL",
+    """
         CREATE TABLE snapshots (
             snapshot_id INTEGER PRIMARY KEY,
             episode_id INTEGER NOT NULL,
@@ -80,9 +102,50 @@ _MIGRATIONS = (
             usd REAL NOT NULL
         ) STRICT
         """,
-        "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-    ),
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
 )
+
+_VERSION_2 = (
+    "ALTER TABLE episodes ADD COLUMN previous_id INTEGER",
+    "ALTER TABLE episodes ADD COLUMN z_score REAL",
+    "ALTER TABLE episodes ADD COLUMN net_after_funding_bps REAL",
+    "ALTER TABLE episodes ADD COLUMN suspended_ns INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE episodes ADD COLUMN suspended_since_ns INTEGER",
+    "ALTER TABLE episodes ADD COLUMN gaps INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE episodes ADD COLUMN gap_ns INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE episodes RENAME COLUMN first_snapshot_id TO first_frame_id",
+    "ALTER TABLE episodes RENAME COLUMN last_snapshot_id TO last_frame_id",
+    """
+    CREATE TABLE frames (
+        frame_id INTEGER PRIMARY KEY,
+        points INTEGER NOT NULL CHECK (points > 0),
+        min_episode_id INTEGER NOT NULL,
+        max_episode_id INTEGER NOT NULL,
+        episode_ids BLOB NOT NULL,
+        t_ms BLOB NOT NULL,
+        gross_bps BLOB NOT NULL,
+        cost_bps BLOB NOT NULL,
+        usd BLOB NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE previous (
+        direction TEXT NOT NULL, symbol TEXT NOT NULL, episode_id INTEGER NOT NULL,
+        PRIMARY KEY (direction, symbol)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE clocks (
+        boot_id TEXT NOT NULL, monotonic_ns INTEGER NOT NULL, wall_ns INTEGER NOT NULL
+    ) STRICT
+    """,
+    _rows_to_frames,
+    # Frames are found by their ids; those of version 1 hold the points of several looks.
+    "UPDATE episodes SET first_frame_id = 0, last_frame_id = NULL",
+    "DROP TABLE snapshots",
+)
+
+_MIGRATIONS = (_VERSION_1, _VERSION_2)
 
 SCHEMA_VERSION = len(_MIGRATIONS)
 
@@ -100,8 +163,11 @@ def migrate(connection: sqlite3.Connection) -> int:
     while version < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for statement in _MIGRATIONS[version]:
-                connection.execute(statement)
+            for step in _MIGRATIONS[version]:
+                if isinstance(step, str):
+                    connection.execute(step)
+                else:
+                    step(connection)
             # PRAGMA takes no parameters; the value is ours.
             connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")

@@ -14,18 +14,17 @@ import numpy.typing as npt
 from spreadscan.engine.spread import entry_spread_bps, executable_usd
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.shm.price_store import is_usable
-from spreadscan.tracker.episode import Episode, Moment
+from spreadscan.tracker.episode import Route
 
-__all__ = ["Snapshot", "Watch", "evaluate", "moments", "watch"]
+__all__ = ["Snapshot", "Watch", "evaluate", "watch"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
 class Watch(NamedTuple):
-    """The routes to look at; row i of every array belongs to ``episodes[i]``."""
+    """The routes to look at; row i of every array belongs to the i-th of them."""
 
-    episodes: tuple[Episode, ...]
     slots: npt.NDArray[np.int32]
     """Shape (2n,): first all spot legs, then all futures legs, for one read of the price store."""
     sources: npt.NDArray[np.intp]
@@ -48,10 +47,23 @@ class Snapshot(NamedTuple):
     futures: npt.NDArray[np.void]
     """Shape (n,), PRICE_DTYPE."""
 
+    def moment(self, now_ns: int) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the usable routes' values by the names of a moment's fields."""
+        usable = self.usable
+        found: dict[str, npt.NDArray[np.generic]] = {
+            "time_ns": np.full(int(usable.sum()), now_ns, np.int64),
+            "gross_bps": self.gross_bps[usable],
+            "net_bps": self.net_bps[usable],
+            "usd": self.executable_usd[usable],
+        }
+        for leg, slots in (("spot", self.spot), ("futures", self.futures)):
+            for name in ("bid", "ask", "bid_qty", "ask_qty"):
+                found[f"{leg}_{name}"] = slots[name][usable]
+        return found
 
-def watch(episodes: Sequence[Episode], fee_bps: Mapping[str, float]) -> Watch:
-    """Lay out which slots to read for these episodes; ``fee_bps`` is keyed by direction name."""
-    routes = [episode.route for episode in episodes]
+
+def watch(routes: Sequence[Route], fee_bps: Mapping[str, float]) -> Watch:
+    """Lay out which slots to read for these routes; ``fee_bps`` is keyed by direction name."""
     symbol_ids = np.array([route.symbol_id for route in routes], dtype=np.int32)
     sources = np.array(
         [route.spot_source for route in routes] + [route.futures_source for route in routes],
@@ -61,7 +73,6 @@ def watch(episodes: Sequence[Episode], fee_bps: Mapping[str, float]) -> Watch:
     # An unlisted symbol has no slot; it reads symbol 0's and `known` throws the result away.
     symbols = np.tile(np.maximum(symbol_ids, 0), 2)
     return Watch(
-        episodes=tuple(episodes),
         slots=(sources * MAX_SYMBOLS + symbols).astype(np.int32),
         sources=sources,
         fee_bps=fees,
@@ -89,7 +100,7 @@ def evaluate(
     usable = is_usable(slots, stable, source_epochs[watched.sources], now_ns, max_leg_age_ns)
     # Feeds never store such a price; NaN compares false everywhere, so it could not pass either.
     usable &= (slots["bid"] > 0.0) & (slots["bid"] < slots["ask"]) & np.isfinite(slots["ask"])
-    count = len(watched.episodes)
+    count = len(watched.fee_bps)
     spot, futures = slots[:count], slots[count:]
     # Slots that were never written hold zeros; their result is masked, not computed around.
     with np.errstate(all="ignore"):
@@ -105,16 +116,3 @@ def evaluate(
         spot=spot,
         futures=futures,
     )
-
-
-def moments(snapshot: Snapshot, now_ns: int) -> list[Moment | None]:
-    """Return each route's moment as Python values; None where a leg is not usable."""
-    columns = [snapshot.gross_bps, snapshot.net_bps, snapshot.executable_usd]
-    for leg in (snapshot.spot, snapshot.futures):
-        columns += [leg["bid"], leg["ask"], leg["bid_qty"], leg["ask_qty"]]
-    # One tolist() a column: indexing numpy scalars one by one costs ten times as much.
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [
-        Moment(now_ns, *row) if usable else None
-        for usable, row in zip(snapshot.usable.tolist(), rows, strict=True)
-    ]

@@ -1,34 +1,37 @@
-"""The ledger on disk: one SQLite file in WAL mode, written by the tracker alone.
+"""The part of the ledger that is written: one SQLite file in WAL mode, the tracker's alone.
 
-Whatever one tick changed goes down in one transaction, together with the place in the ring up to
-which its signals were applied. The ring's read position is moved only after that. So a tracker
-killed at any instant finds either both or neither, and no opening is lost or doubled.
+Whatever changed goes down in one transaction, together with the place in the ring up to which its
+signals were applied. The ring's read position is moved only after that. So a tracker killed at any
+instant finds either both or neither, and no opening is lost or doubled.
 
-``synchronous=NORMAL``: a killed process loses nothing, a power cut may lose the last commits but
-never tears the file. Readers open the file read-only and are never blocked.
+A batch with an opening or an ending is synced to the disk before it counts as stored
+(``synchronous=FULL``); one with points alone is not, so that a power cut may cost the last seconds
+of a path, but never tears the file. Readers open the file read-only and are never blocked.
 """
 
-import itertools
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError
-from spreadscan.tracker.book import SnapshotRow
-from spreadscan.tracker.episode import Episode
-from spreadscan.tracker.rows import INSERT_SNAPSHOT, SELECT_OPEN, UPSERT_EPISODE, episode_of, row_of
-from spreadscan.tracker.schema import LEDGER_NAME, SCHEMA_VERSION, migrate
+from spreadscan.tracker.episode import Clocks, Episode
+from spreadscan.tracker.frames import Frame
+from spreadscan.tracker.parts import WORKING_SUFFIX, Part, ledger_parts, set_aside, sync_folder
+from spreadscan.tracker.rows import INSERT_FRAME, UPSERT_EPISODE, row_of
+from spreadscan.tracker.schema import SCHEMA_VERSION, migrate
 
-__all__ = ["Batch", "EpisodeStore", "LedgerError", "is_damage"]
+__all__ = ["Batch", "EpisodeStore", "LedgerError", "NewPart", "is_damage", "is_doubtful"]
 
 # Reading a whole file of this size takes about a second; beyond it damage shows when it is met.
 FULL_CHECK_BYTES = 256 * 1024 * 1024
 BUSY_TIMEOUT_S = 0.1
+# What a long reader made the log grow to is given back.
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 _PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-_NEXT_SNAPSHOT_ID = "SELECT coalesce(max(snapshot_id), 0) + 1 FROM snapshots"
+_NEXT_FRAME_ID = "SELECT coalesce(max(frame_id), 0) + 1 FROM frames"
 
 
 class LedgerError(SpreadscanError):
@@ -47,54 +50,79 @@ class LedgerError(SpreadscanError):
         super().__init__(f"{file}: found {found}, expected a ledger that can be written")
 
 
+class NewPart(NamedTuple):
+    """What a new part begins with."""
+
+    day: str
+    episodes: Sequence[Episode]
+    """All that are open."""
+    previous: Mapping[tuple[str, str], int]
+    """Each route's latest ended episode."""
+    is_damaged: bool = False
+    """The part before it is to be set aside."""
+
+
 class Batch(NamedTuple):
     """What one commit stores."""
 
     episodes: Sequence[Episode]
     """In order of id, so that a route's ending comes before its next opening."""
-    snapshots: Sequence[SnapshotRow]
+    frames: Sequence[Frame]
     ring_created_ns: int
     """Which ring: its creation stamp."""
     ring_sequence: int
     """Sequence of the last signal applied, 0 for none."""
+    last_id: int
+    """The highest episode id given out."""
+    clocks: Clocks
+    is_synced: bool
+    """Whether it must be on the disk itself before it counts as stored."""
+    new_part: NewPart | None = None
+    """Begin a new part with this batch."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Tell whether an error means that the file itself is broken, rather than its surroundings."""
+    return _primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def is_doubtful(error: sqlite3.Error) -> bool:
+    """Tell whether nobody knows what the disk holds after an error, so that another file is due.
+
+    After a failed sync the kernel may have dropped what it could not write, and the next sync
+    would succeed without it (fsync(2)): trying again and believing the answer is wrong.
+    """
+    return _primary_code(error) == sqlite3.SQLITE_IOERR
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     # The low byte is the primary code; extended codes add detail above it.
-    return code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return None if code is None else code & 0xFF
 
 
 class EpisodeStore:
-    """The ledger, opened for writing.
+    """One part, opened for writing when that is needed; the parts after it are begun by batches.
 
     Args:
-        directory: the data folder; made when absent.
-        wall_ns: Unix time, for the name under which a damaged file is set aside.
+        directory: the data folder.
+        part: the newest part; its file is made by the first batch with a `NewPart`.
 
-    Raises:
-        ConfigError: the folder cannot be made or used, or the file is of a newer build.
-        LedgerError: the file cannot be opened or written now.
-
-    Concurrency: one writer, in one thread; readers in any process.
+    Concurrency: one thread at a time; readers in any process.
     """
 
-    def __init__(self, directory: Path, wall_ns: int) -> None:
-        self.file = directory / LEDGER_NAME
+    def __init__(self, directory: Path, part: Part) -> None:
+        self.directory = directory
+        self.part = part
         self.set_aside_file: Path | None = None
-        """Where a damaged predecessor was put while opening."""
+        """Where the latest damaged part was put."""
         self._connection: sqlite3.Connection | None = None
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                str(directory), "tracker.data_dir", str(error), "a folder that can be written"
-            ) from None
-        try:
-            self._connection = self._opened(wall_ns)
-        except sqlite3.OperationalError as error:
-            raise LedgerError(self.file, str(error)) from None
+        self._is_synchronous_full = False
+
+    @property
+    def file(self) -> Path:
+        """The part's file."""
+        return self.part.ledger(self.directory)
 
     def close(self) -> None:
         """Close the file; may be called again."""
@@ -104,37 +132,16 @@ class EpisodeStore:
                 self._connection.close()
             self._connection = None
 
-    def last_episode_id(self) -> int:
-        """Return the highest id in the ledger, 0 when it is empty."""
-        (value,) = self._live().execute("SELECT max(episode_id) FROM episodes").fetchone()
-        return int(value or 0)
+    def opened(self) -> sqlite3.Connection:
+        """Check the whole file, bring it to this build's version and return the connection.
 
-    def ring_sequence(self, ring_created_ns: int) -> int:
-        """Return the sequence of the last signal stored from this ring, 0 when from another one."""
-        meta = dict(self._live().execute("SELECT key, value FROM meta").fetchall())
-        if meta.get("ring_created_ns") != ring_created_ns:
-            return 0
-        return int(meta.get("ring_sequence", 0))
-
-    def load_open(self) -> list[Episode]:
-        """Return the open episodes, oldest first.
-
-        Their row may be a few snapshots behind their path, so snapshots are counted anew.
+        Raises:
+            ConfigError: the file is of a newer build.
+            sqlite3.DatabaseError: it is damaged or cannot be opened now.
         """
-        connection = self._live()
-        rows = connection.execute(SELECT_OPEN).fetchall()
-        if not rows:
-            return []
-        counts = dict(
-            connection.execute(
-                "SELECT episode_id, count(*) FROM snapshots WHERE snapshot_id >= ? GROUP BY 1",
-                (min(row[-1] for row in rows),),
-            ).fetchall()
-        )
-        episodes = [episode_of(row) for row in rows]
-        for episode in episodes:
-            episode.snapshots = max(episode.snapshots, counts.get(episode.episode_id, 0))
-        return episodes
+        if self._connection is None:
+            self._connection = connected(self.file, is_checked=True)
+        return self._connection
 
     def commit(self, batch: Batch) -> None:
         """Store a batch in one transaction: all of it, or on an error nothing.
@@ -142,81 +149,116 @@ class EpisodeStore:
         After an error the file is closed and the next call opens it anew.
 
         Raises:
-            sqlite3.OperationalError: the file cannot be written now; try again later.
-            sqlite3.DatabaseError: the file is damaged, see `is_damage` and `begin_anew`.
+            sqlite3.OperationalError: the file cannot be written now; see `is_doubtful`.
+            sqlite3.DatabaseError: the file is damaged, see `is_damage`.
+            OSError: a new part cannot be put in place.
         """
         try:
-            connection = self._live()
-            connection.execute("BEGIN IMMEDIATE")
-            self._write(connection, batch)
-            connection.execute("COMMIT")
-        except sqlite3.Error:
+            if batch.new_part is not None:
+                self._begin(batch, batch.new_part)
+                return
+            if self._connection is None:
+                self._connection = connected(self.file)
+                self._is_synchronous_full = False
+            if batch.is_synced != self._is_synchronous_full:
+                level = "FULL" if batch.is_synced else "NORMAL"
+                self._connection.execute(f"PRAGMA synchronous = {level}")
+                self._is_synchronous_full = batch.is_synced
+            self._connection.execute("BEGIN IMMEDIATE")
+            _write(self._connection, batch)
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, OSError):
             # An uncommitted transaction is rolled back by closing, also where ROLLBACK itself
             # would fail; and after a failed write nothing cached may be believed.
             self.close()
             raise
 
-    def begin_anew(self, wall_ns: int) -> Path:
-        """Set the damaged file aside; return its new path. The next commit makes a new ledger.
-
-        Raises:
-            OSError: it cannot be renamed.
-        """
+    def _begin(self, batch: Batch, new: NewPart) -> None:
+        """Make a part with everything that is open, put it in place, and go over to it."""
+        taken = [part.number for part in ledger_parts(self.directory)]
+        part = Part(max([self.part.number, *taken]) + 1, new.day)
+        working = part.ledger(self.directory)
+        working = working.with_name(working.name + WORKING_SUFFIX)
+        for suffix in ("", "-wal", "-shm"):
+            working.with_name(working.name + suffix).unlink(missing_ok=True)
+        connection = connected(working)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                "INSERT INTO previous VALUES (?, ?, ?)",
+                ((*key, episode_id) for key, episode_id in new.previous.items()),
+            )
+            _write(connection, batch._replace(episodes=[*new.episodes, *batch.episodes]))
+            connection.execute("COMMIT")
+            # Everything into the file itself: its log would not be renamed with it.
+            (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_busy:
+                raise sqlite3.OperationalError("the new part's log could not be emptied")
+        finally:
+            connection.close()
+        working.rename(part.ledger(self.directory))
+        sync_folder(self.directory)
         self.close()
-        return _set_aside(self.file, wall_ns)
+        before, self.part = self.part, part
+        if new.is_damaged and before.ledger(self.directory).exists():
+            self.set_aside_file = set_aside(before.ledger(self.directory), batch.clocks.wall_ns)
 
-    def _write(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        (first_id,) = connection.execute(_NEXT_SNAPSHOT_ID).fetchone()
-        last_id = first_id + len(batch.snapshots) - 1
-        connection.executemany(INSERT_SNAPSHOT, batch.snapshots)
-        connection.executemany(
-            UPSERT_EPISODE,
-            (
-                (*row_of(episode), first_id, None if episode.ending is None else last_id)
-                for episode in batch.episodes
-            ),
-        )
-        position = {
-            "ring_created_ns": batch.ring_created_ns,
-            "ring_sequence": batch.ring_sequence,
-        }
-        connection.executemany(_PUT_META, position.items())
 
-    def _live(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = self._connected()
-        return self._connection
+def connected(file: Path, *, is_checked: bool = False) -> sqlite3.Connection:
+    """Open a part for writing, made anew where there is none; any thread may use it, one at a time.
 
-    def _opened(self, wall_ns: int) -> sqlite3.Connection:
-        try:
-            return self._connected(check=True)
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-        self.set_aside_file = _set_aside(self.file, wall_ns)
-        return self._connected()
+    Raises:
+        ConfigError: the file is of a newer build.
+        sqlite3.DatabaseError: it is damaged or cannot be opened now.
+    """
+    connection = sqlite3.connect(
+        file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        # Without its log a commit would block readers; never carry on silently without it.
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise sqlite3.OperationalError(f"journal mode {mode} instead of wal")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+        if is_checked and file.stat().st_size <= FULL_CHECK_BYTES:
+            _check(connection)
+        version = migrate(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    if version != SCHEMA_VERSION:
+        connection.close()
+        raise ConfigError(
+            str(file), "user_version", str(version),
+            f"at most {SCHEMA_VERSION}; the ledger is of a newer build",
+        )  # fmt: skip
+    return connection
 
-    def _connected(self, *, check: bool = False) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.file, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        try:
-            # Without its log a commit would block readers; never carry on silently without it.
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode != "wal":
-                raise sqlite3.OperationalError(f"journal mode {mode} instead of wal")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            if check and self.file.stat().st_size <= FULL_CHECK_BYTES:
-                _check(connection)
-            version = migrate(connection)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        if version != SCHEMA_VERSION:
-            connection.close()
-            raise ConfigError(
-                str(self.file), "user_version", str(version),
-                f"at most {SCHEMA_VERSION}; the ledger is of a newer build",
-            )  # fmt: skip
-        return connection
+
+def _write(connection: sqlite3.Connection, batch: Batch) -> None:
+    (first_id,) = connection.execute(_NEXT_FRAME_ID).fetchone()
+    last_id = first_id + len(batch.frames) - 1
+    connection.executemany(
+        INSERT_FRAME,
+        ((first_id + n, *frame.packed()) for n, frame in enumerate(batch.frames)),
+    )
+    connection.executemany(
+        UPSERT_EPISODE,
+        (
+            (*row_of(episode), first_id, None if episode.ending is None else last_id)
+            for episode in batch.episodes
+        ),
+    )
+    meta = {
+        "ring_created_ns": batch.ring_created_ns,
+        "ring_sequence": batch.ring_sequence,
+        "last_id": batch.last_id,
+    }
+    connection.executemany(_PUT_META, meta.items())
+    connection.execute("DELETE FROM clocks")
+    connection.execute("INSERT INTO clocks VALUES (?, ?, ?)", batch.clocks)
 
 
 def _check(connection: sqlite3.Connection) -> None:
@@ -230,15 +272,3 @@ def _check(connection: sqlite3.Connection) -> None:
         error = sqlite3.DatabaseError(verdict)
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise error
-
-
-def _set_aside(file: Path, wall_ns: int) -> Path:
-    """Rename a damaged ledger with its log beside it; return its new path."""
-    stamp = f"{file.name}.damaged-{wall_ns // 1_000_000_000}"
-    names = itertools.chain([stamp], (f"{stamp}.{n}" for n in itertools.count(1)))
-    target = next(path for name in names if not (path := file.with_name(name)).exists())
-    for suffix in ("", "-wal", "-shm"):
-        part = file.with_name(file.name + suffix)
-        if part.exists():
-            part.rename(target.with_name(target.name + suffix))
-    return target

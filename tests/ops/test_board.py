@@ -246,7 +246,15 @@ def test_closing_summary_has_exactly_the_agreed_shape(board, regions):
     assert summary == {
         "sources": dict.fromkeys(names, nothing),
         "signals": 4,
-        "episodes": {"opened": 3, "open": 1, "converged": 1, "expired": 0, "delisted": 1},
+        "episodes": {
+            "opened": 3,
+            "open": 1,
+            "converged": 1,
+            "expired": 0,
+            "delisted": 1,
+            "halted": 0,
+            "lost": 0,
+        },
         "uptime_s": 1.0,
     }
     assert latency["p50"] == latency["p99"] == pytest.approx(5_000, rel=0.07)

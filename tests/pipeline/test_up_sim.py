@@ -53,6 +53,7 @@ def test_pipeline_sees_dislocations_and_remembers_them(up, config_dir, shm_prefi
         - closing["episodes"]["converged"]
         - closing["episodes"]["expired"]
         - closing["episodes"]["delisted"]
+        - closing["episodes"]["lost"]
     )
     assert 0 < closing["latency_ns"]["p50"] <= closing["latency_ns"]["p99"] < 10**9
     assert 20.0 <= closing["uptime_s"] < 25.0

@@ -1,12 +1,13 @@
-"""Any order of signals, snapshots, staleness and restarts, against a plain oracle."""
+"""Any order of signals, looks, staleness, reloads, restarts and clock steps, against an oracle."""
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tracker_cases import NAMES, NOW_NS, OFFSET_NS, RULES, book, moment, names_of, signal
+from tracker_cases import BOOT, NAMES, NOW_NS, OFFSET_NS, RULES, Case, names_of
 
 from spreadscan.model import SignalType
-from spreadscan.tracker.episode import Ending
+from spreadscan.tracker.episode import Clocks, Ending, resumed
 
 SYMBOLS = st.sampled_from([7, 8, 9])
 UNIVERSES = st.sets(SYMBOLS)
@@ -16,33 +17,45 @@ NETS = st.floats(-40.0, 120.0, allow_nan=False)
 class EpisodeLife(RuleBasedStateMachine):
     @initialize()
     def start(self):
-        self.book = book()
+        self.case = Case()
         self.listed = {7, 8, 9}
         self.now_ns = NOW_NS
         self.offset_ns = OFFSET_NS
+        self.boot = BOOT
+        self.stored_clocks = self.clocks()
         self.known = {}
         self.endings = {}
         self.may_converge = set()
+        self.is_killed = False
+
+    def clocks(self):
+        return Clocks(self.boot, self.now_ns, self.now_ns + self.offset_ns)
 
     def collect(self):
-        """Look at what changed, as the store would."""
-        for episode in self.book.changed_episodes():
+        """Look at what changed, as the ledger would."""
+        for episode in self.case.store():
             self.known[episode.episode_id] = episode
-            if episode.ending is not None:
-                assert episode.episode_id not in self.endings
-                self.endings[episode.episode_id] = episode.ending
-                if episode.ending is Ending.CONVERGED:
+            if episode.ending is None:
+                continue
+            assert episode.episode_id not in self.endings
+            self.endings[episode.episode_id] = episode.ending
+            match episode.ending:
+                case Ending.CONVERGED:
                     assert episode.episode_id in self.may_converge
-                elif episode.ending is Ending.DELISTED:
+                case Ending.DELISTED:
                     assert episode.route.symbol not in self.listed_names()
-                else:
+                case Ending.EXPIRED:
                     assert episode.ended_ns - episode.opened_ns >= RULES.max_life_ns
-        self.book.mark_stored()
+                case Ending.LOST:
+                    assert episode.suspended_ns >= RULES.max_suspended_ns
+                case Ending.HALTED:
+                    assert self.is_killed
         self.may_converge.clear()
+        self.stored_clocks = self.clocks()
 
     def open_of(self, symbol_id):
         name = NAMES.symbols[symbol_id]
-        return [item for item in self.book.open_episodes() if item.route.symbol == name]
+        return [item.episode_id for item in self.case.open if item.route.symbol == name]
 
     def listed_names(self):
         return {NAMES.symbols[symbol_id] for symbol_id in self.listed}
@@ -51,10 +64,10 @@ class EpisodeLife(RuleBasedStateMachine):
     def open_signal(self, symbol_id, net_bps, age_ns):
         before = self.open_of(symbol_id)
 
-        self.book.apply(
-            signal(symbol_id=symbol_id, net_bps=net_bps, time_ns=self.now_ns - age_ns),
-            self.offset_ns,
-        )
+        self.case.signal(
+            symbol_id=symbol_id, net_bps=net_bps, time_ns=self.now_ns - age_ns,
+            offset_ns=self.offset_ns,
+        )  # fmt: skip
 
         assert len(self.open_of(symbol_id)) == 1
         assert not before or self.open_of(symbol_id) == before
@@ -64,9 +77,8 @@ class EpisodeLife(RuleBasedStateMachine):
     def update_signal(self, symbol_id, net_bps):
         before = self.open_of(symbol_id)
 
-        self.book.apply(
-            signal(SignalType.UPDATE, symbol_id=symbol_id, net_bps=net_bps, time_ns=self.now_ns),
-            self.offset_ns,
+        self.case.signal(
+            SignalType.UPDATE, symbol_id=symbol_id, net_bps=net_bps, time_ns=self.now_ns
         )
 
         assert self.open_of(symbol_id) == before
@@ -74,12 +86,12 @@ class EpisodeLife(RuleBasedStateMachine):
 
     @rule(symbol_id=SYMBOLS, age_ns=st.integers(0, 10**9))
     def close_signal(self, symbol_id, age_ns):
-        self.may_converge = {item.episode_id for item in self.open_of(symbol_id)}
+        self.may_converge = set(self.open_of(symbol_id))
 
-        self.book.apply(
-            signal(SignalType.CLOSE, symbol_id=symbol_id, time_ns=self.now_ns - age_ns),
-            self.offset_ns,
-        )
+        self.case.signal(
+            SignalType.CLOSE, symbol_id=symbol_id, time_ns=self.now_ns - age_ns,
+            offset_ns=self.offset_ns,
+        )  # fmt: skip
 
         assert self.open_of(symbol_id) == []
         self.collect()
@@ -87,73 +99,108 @@ class EpisodeLife(RuleBasedStateMachine):
     @rule(data=st.data(), step_ns=st.integers(0, 20 * 10**9))
     def snapshot(self, data, step_ns):
         self.now_ns += step_ns
-        episodes = self.book.open_episodes()
-        nets = [data.draw(st.none() | NETS) for _ in episodes]
-        seen = [
-            None if net is None else moment(episode, net_bps=net, time_ns=self.now_ns)
-            for episode, net in zip(episodes, nets, strict=True)
-        ]
+        nets = {episode.route.symbol: data.draw(st.none() | NETS) for episode in self.case.open}
         self.may_converge = {
             episode.episode_id
-            for episode, net in zip(episodes, nets, strict=True)
-            if net is not None and net <= RULES.converge_net_bps
+            for episode in self.case.open
+            if nets[episode.route.symbol] is not None
+            and nets[episode.route.symbol] <= RULES.converge_net_bps
         }
         expected = set(self.may_converge)
+        unseen = {e.episode_id for e in self.case.open if nets[e.route.symbol] is None}
 
-        self.book.observe(episodes, seen, self.now_ns, self.offset_ns)
+        self.case.look(nets, self.now_ns, self.offset_ns)
 
-        converged = {e.episode_id for e in episodes if e.ending is Ending.CONVERGED}
-        assert converged == expected
+        still_open = {episode.episode_id: episode for episode in self.case.open}
+        assert not expected & set(still_open)
+        for episode_id, episode in still_open.items():
+            assert (episode.suspended_since_ns is not None) == (episode_id in unseen)
         self.collect()
+        assert expected <= {
+            number for number, how in self.endings.items() if how is Ending.CONVERGED
+        }
 
     @rule(listed=UNIVERSES)
     def change_the_universe(self, listed):
         self.listed = listed
-        staying = [e for e in self.book.open_episodes() if e.route.symbol in self.listed_names()]
+        staying = [e.episode_id for e in self.case.open if e.route.symbol in self.listed_names()]
 
-        self.book.adopt(names_of({number: NAMES.symbols[number] for number in listed}))
-        self.book.end_unlisted(self.now_ns, self.offset_ns)
+        self.case.book.adopt(names_of({number: NAMES.symbols[number] for number in listed}))
+        self.case.book.end_unlisted(self.now_ns, self.offset_ns)
 
-        assert self.book.open_episodes() == staying
+        assert [episode.episode_id for episode in self.case.open] == staying
         self.collect()
+
+    @rule()
+    def kill(self):
+        self.is_killed = True
+
+        self.case.book.halt(self.now_ns, self.offset_ns)
+
+        assert self.case.open == []
+        self.collect()
+        self.is_killed = False
 
     @rule(step_s=st.sampled_from([-3600, 3600]))
     def step_the_wall_clock(self, step_s):
         self.offset_ns += step_s * 10**9
 
-    @rule()
-    def restart(self):
-        open_before = self.book.open_episodes()
+    @rule(away_ns=st.integers(0, 10**9), is_reboot=st.booleans())
+    def restart(self, away_ns, is_reboot):
+        before = self.case.open
+        lives = {e.episode_id: self.now_ns - e.opened_ns for e in before}
+        self.now_ns += away_ns
+        if is_reboot:
+            self.boot += "x"
+            wall_ns = self.now_ns + self.offset_ns
+            self.now_ns = 10**9
+            self.offset_ns = wall_ns - self.now_ns
         names = names_of({number: NAMES.symbols[number] for number in self.listed})
-        self.book = book(last_id=max(self.known, default=0), names=names)
+        previous = self.case.book.previous
+        self.case = Case(
+            last_id=max(self.known, default=0), names=names, boot_id=self.boot, previous=previous
+        )
         # Signals of an earlier universe would be spelled by number in this life; none come here.
-        self.book.adopt(NAMES)
-        self.book.adopt(names)
+        self.case.book.adopt(NAMES)
+        self.case.book.adopt(names)
 
-        self.book.restore(open_before)
+        self.case.book.restore(
+            resumed(episode, self.stored_clocks, self.clocks()) for episode in before
+        )
 
-        assert self.book.open_episodes() == open_before
+        after = self.case.open
+        assert [e.episode_id for e in after] == [e.episode_id for e in before]
+        for old, new in zip(before, after, strict=True):
+            went_on_ns = 0 if is_reboot else away_ns
+            # What was not stored before a reboot is not known after it.
+            unsure_ns = lives[new.episode_id] + went_on_ns - (self.now_ns - new.opened_ns)
+            assert unsure_ns == 0 or (is_reboot and unsure_ns > 0)
+            assert (new.gaps, new.peak.net_bps) == (old.gaps + 1, old.peak.net_bps)
         self.collect()
 
     @invariant()
     def one_open_episode_for_a_route(self):
-        if not hasattr(self, "book"):
+        if not hasattr(self, "case"):
             return
-        routes = [episode.route.key for episode in self.book.open_episodes()]
+        routes = [episode.route.key for episode in self.case.open]
         assert len(routes) == len(set(routes))
-        assert all(episode.ending is None for episode in self.book.open_episodes())
+        assert all(episode.ending is None for episode in self.case.open)
 
     @invariant()
     def nothing_is_lost_and_no_duration_is_negative(self):
-        if not hasattr(self, "book"):
+        if not hasattr(self, "case"):
             return
-        still_open = {episode.episode_id for episode in self.book.open_episodes()}
+        still_open = {episode.episode_id for episode in self.case.open}
         assert still_open | set(self.endings) == set(self.known)
         assert not still_open & set(self.endings)
         for episode in self.known.values():
             assert episode.peak.net_bps >= max(episode.first.net_bps, episode.last.net_bps)
+            assert min(episode.suspended_ns, episode.gap_ns) >= 0
+            assert episode.previous_id is None or episode.previous_id in self.endings
             if episode.ended_ns is not None:
                 assert episode.ended_ns >= episode.opened_ns
+                assert episode.suspended_ns <= episode.ended_ns - episode.opened_ns
+        assert msgspec.to_builtins(self.case.book.tally)
 
 
 EpisodeLife.TestCase.settings = settings(

@@ -8,15 +8,14 @@ from tracker_cases import (
     FUTURES,
     NOW_NS,
     SPOT,
-    book,
     names_of,
-    opened_book,
+    opened_case,
     quote,
-    signal,
 )
 
 from spreadscan.shm.layout import MAX_SYMBOLS
-from spreadscan.tracker.snapshot import evaluate, moments, watch
+from spreadscan.tracker.columns import MOMENT_FIELDS
+from spreadscan.tracker.snapshot import evaluate, watch
 
 MAX_AGE_NS = 1_000
 FEES = {DIRECTION: FEE_BPS}
@@ -24,9 +23,9 @@ GOOD_SPOT, GOOD_FUTURES = quote(99.9, 100.0), quote(100.5, 100.6)
 
 
 def look(spot=GOOD_SPOT, futures=GOOD_FUTURES, *, epochs=3, stable=(True, True), fees=FEES):
-    _, episode = opened_book()
+    subject = opened_case()
     return evaluate(
-        watch([episode], fees),
+        watch(subject.book.routes(subject.book.rows), fees),
         (np.stack([spot, futures]), np.array(stable)),
         np.full(8, epochs, dtype=np.uint64),
         NOW_NS,
@@ -43,11 +42,12 @@ def test_fresh_legs_give_the_spread_of_the_definition():
     assert seen.executable_usd[0] == 200.0
 
 
-def test_moment_carries_both_legs_as_plain_numbers():
-    (moment,) = moments(look(), NOW_NS)
+def test_moment_has_every_field_of_the_table_and_both_legs():
+    moment = look().moment(NOW_NS)
 
-    assert moment[4:] == (99.9, 100.0, 2.0, 2.0, 100.5, 100.6, 2.0, 2.0)
-    assert all(type(value) in {int, float} for value in moment)
+    values = [moment[name].tolist() for name in MOMENT_FIELDS]
+    assert values[0] == [NOW_NS]
+    assert values[4:] == [[99.9], [100.0], [2.0], [2.0], [100.5], [100.6], [2.0], [2.0]]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_one_bad_leg_makes_the_route_unusable(leg, bad):
     seen = look(**{leg: bad})
 
     assert seen.usable.tolist() == [False]
-    assert moments(seen, NOW_NS) == [None]
+    assert len(seen.moment(NOW_NS)["gross_bps"]) == 0
 
 
 @pytest.mark.parametrize("stable", [(True, False), (False, True)])
@@ -99,21 +99,20 @@ def test_direction_without_configured_fees_is_unusable():
 
 
 def test_unlisted_symbol_reads_a_slot_that_exists_but_is_never_usable():
-    _, episode = opened_book()
-    restored = book(names=names_of({}))
-    restored.restore([episode])
+    subject = opened_case().book
+    subject.adopt(names_of({}))
 
-    watched = watch(restored.open_episodes(), FEES)
+    watched = watch(subject.routes(subject.rows), FEES)
 
     assert watched.slots.tolist() == [SPOT * MAX_SYMBOLS, FUTURES * MAX_SYMBOLS]
     assert watched.known.tolist() == [False]
 
 
 def test_slots_stand_spot_first_then_futures():
-    subject, _ = opened_book()
-    subject.apply(signal(symbol_id=9), 0)
+    subject = opened_case()
+    subject.signal(symbol_id=9)
 
-    watched = watch(subject.open_episodes(), FEES)
+    watched = watch(subject.book.routes(subject.book.rows), FEES)
 
     assert watched.slots.dtype == np.int32
     assert watched.slots.tolist() == [
@@ -133,7 +132,7 @@ def test_nothing_to_watch_gives_empty_arrays():
         MAX_AGE_NS,
     )
 
-    assert moments(seen, NOW_NS) == []
+    assert seen.usable.tolist() == []
 
 
 PRICES = st.floats(allow_nan=True, allow_infinity=True)

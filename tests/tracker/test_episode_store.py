@@ -1,18 +1,31 @@
 import contextlib
+import datetime as dt
 import os
-import shutil
+import random
 import sqlite3
 
 import pytest
-from tracker_cases import NOW_NS, OFFSET_NS, WALL_NS, book, moment, opened_book, signal
+from tracker_cases import (
+    BOOT,
+    CLOCKS,
+    NOW_NS,
+    SECOND_NS,
+    WALL_NS,
+    Case,
+    opened_case,
+)
+from version_1 import write_version_1
 
 from spreadscan.errors import ConfigError
 from spreadscan.model import SignalType
-from spreadscan.tracker.book import SnapshotRow
-from spreadscan.tracker.schema import LEDGER_NAME, SCHEMA_VERSION, migrate
-from spreadscan.tracker.store import Batch, EpisodeStore, LedgerError, is_damage
+from spreadscan.tracker.episode import Clocks
+from spreadscan.tracker.parts import Part, day_of, ledger_parts
+from spreadscan.tracker.recovery import open_ledger
+from spreadscan.tracker.schema import SCHEMA_VERSION, migrate
+from spreadscan.tracker.store import Batch, LedgerError, NewPart, is_damage, is_doubtful
 
 RING = 77
+DAY = day_of(WALL_NS)
 
 
 @pytest.fixture
@@ -22,18 +35,22 @@ def folder(tmp_path):
 
 @pytest.fixture
 def store(folder):
-    with_file = EpisodeStore(folder, WALL_NS)
-    yield with_file
-    with_file.close()
+    opened = open_ledger(folder, CLOCKS).store
+    yield opened
+    opened.close()
 
 
-def batch(episodes=(), snapshots=(), sequence=0, ring=RING):
-    return Batch(episodes, snapshots, ring, sequence)
+def batch(episodes=(), frames=(), sequence=0, ring=RING, **more):
+    values = {"last_id": 0, "clocks": CLOCKS, "is_synced": False} | more
+    return Batch(episodes, frames, ring, sequence, **values)
 
 
-def reopened(store):
-    store.close()
-    return EpisodeStore(store.file.parent, WALL_NS)
+def saved(folder):
+    """What the ledger says to a tracker that starts."""
+    opened = open_ledger(folder, CLOCKS)
+    opened.store.close()
+    assert opened.damaged == ()
+    return opened.saved
 
 
 def rows(store, query):
@@ -41,120 +58,170 @@ def rows(store, query):
         return connection.execute(query).fetchall()
 
 
-def test_open_episode_comes_back_equal_in_every_field(store):
-    subject, episode = opened_book()
-    subject.apply(signal(time_ns=NOW_NS + 5, net_bps=44.0), OFFSET_NS)
-    subject.observe([episode], [None], NOW_NS + 6, OFFSET_NS)
-    store.commit(batch([episode]))
+def test_open_episode_comes_back_equal_in_every_field(store, folder):
+    subject = opened_case()
+    subject.signal(time_ns=NOW_NS + 5, net_bps=44.0)
+    subject.look(None, NOW_NS + 6)
+    (episode,) = subject.store()
 
-    again = reopened(store)
+    store.commit(batch([episode], sequence=4, is_synced=True))
+    store.close()
 
-    assert again.load_open() == [episode]
-    assert again.last_episode_id() == episode.episode_id
-    again.close()
+    found = saved(folder)
+    assert found.episodes == (episode,)
+    assert found.last_id == episode.episode_id
+    assert found.clocks == CLOCKS
+    assert (found.ring_created_ns, found.ring_sequence) == (RING, 4)
 
 
-def test_ended_episode_is_kept_but_not_loaded_as_open(store):
-    subject, episode = opened_book()
-    store.commit(batch([episode]))
-    subject.apply(signal(SignalType.CLOSE, time_ns=NOW_NS + 9), OFFSET_NS)
+def test_ended_episode_is_kept_and_remembered_as_the_route_s_latest(store, folder):
+    subject = opened_case()
+    store.commit(batch(subject.store()))
+    subject.signal(SignalType.CLOSE, time_ns=NOW_NS + 9)
 
-    store.commit(batch([episode]))
+    store.commit(batch(subject.store()))
+    store.close()
 
-    assert store.load_open() == []
-    assert store.last_episode_id() == episode.episode_id
+    found = saved(folder)
+    (episode,) = subject.all
+    assert found.episodes == ()
+    assert found.previous == {episode.route.key: episode.episode_id}
     assert rows(store, "SELECT ending, ended_ns - opened_ns FROM episodes") == [("converged", 9)]
 
 
-def test_ending_and_next_opening_of_a_route_fit_in_one_batch(store):
-    subject, first = opened_book()
-    store.commit(batch([first]))
-    subject.apply(signal(SignalType.CLOSE, time_ns=NOW_NS + 1), OFFSET_NS)
-    subject.apply(signal(time_ns=NOW_NS + 2), OFFSET_NS)
+def test_highest_id_is_remembered_though_its_episode_was_never_stored(store, folder):
+    store.commit(batch(last_id=99))
+    store.close()
 
-    store.commit(batch(subject.changed_episodes()))
-
-    assert store.load_open() == subject.open_episodes()
+    assert saved(folder).last_id == 99
 
 
-def test_two_open_episodes_of_one_route_are_refused_by_the_file_itself(store):
-    _, first = opened_book()
-    other = book(last_id=first.episode_id)
-    other.apply(signal(), OFFSET_NS)
+def test_ending_and_next_opening_of_a_route_fit_in_one_batch(store, folder):
+    subject = opened_case()
+    store.commit(batch(subject.store()))
+    subject.signal(SignalType.CLOSE, time_ns=NOW_NS + 1)
+    subject.signal(time_ns=NOW_NS + 2)
+
+    store.commit(batch(subject.store()))
+    store.close()
+
+    assert list(saved(folder).episodes) == subject.open
+
+
+def test_two_open_episodes_of_one_route_are_refused_by_the_file_itself(store, folder):
+    first = opened_case()
+    other = Case(last_id=first.open[0].episode_id)
+    other.signal()
 
     with pytest.raises(sqlite3.IntegrityError):
-        store.commit(batch([first, *other.open_episodes()], sequence=5))
+        store.commit(batch([*first.open, *other.open], sequence=5))
 
-    assert store.load_open() == []
-    assert store.ring_sequence(RING) == 0
-
-
-def test_ring_position_counts_only_for_the_ring_it_came_from(store):
-    assert store.ring_sequence(RING) == 0
-
-    store.commit(batch(sequence=41))
-
-    assert store.ring_sequence(RING) == 41
-    assert store.ring_sequence(RING + 1) == 0
+    assert saved(folder).episodes == ()
 
 
-def test_snapshots_stored_after_the_row_are_counted_when_it_is_loaded(store):
-    subject, episode = opened_book()
-    store.commit(batch([episode]))
+def test_points_stored_after_the_row_are_counted_when_it_is_loaded(store, folder):
+    subject = opened_case()
+    store.commit(batch(subject.store()))
     for tick in (1, 2, 3):
-        seen = moment(episode, net_bps=5.0, time_ns=NOW_NS + tick)
-        store.commit(batch([], subject.observe([episode], [seen], NOW_NS + tick, OFFSET_NS)))
+        frame = subject.look(5.0, NOW_NS + tick * 200_000_000)
+        store.commit(batch([], [frame]))
+    store.close()
 
-    (loaded,) = store.load_open()
+    (loaded,) = saved(folder).episodes
 
     assert rows(store, "SELECT snapshots FROM episodes") == [(0,)]
     assert loaded.snapshots == 3
 
 
-def test_failed_commit_stores_nothing_and_the_next_one_stores_all(store):
-    _, episode = opened_book()
+def test_failed_commit_stores_nothing_and_the_next_one_stores_all(store, folder):
+    episodes = opened_case().store()
     blocker = sqlite3.connect(store.file, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
 
-    with pytest.raises(sqlite3.OperationalError):
-        store.commit(batch([episode], sequence=3))
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        store.commit(batch(episodes, sequence=3))
     blocker.execute("ROLLBACK")
     blocker.close()
-    before = store.ring_sequence(RING)
-    store.commit(batch([episode], sequence=3))
+    before = rows(store, "SELECT count(*) FROM episodes")
+    store.commit(batch(episodes, sequence=3))
+    store.close()
 
-    assert before == 0
-    assert store.load_open() == [episode]
-    assert store.ring_sequence(RING) == 3
+    assert not is_doubtful(caught.value)
+    assert before == [(0,)]
+    assert list(saved(folder).episodes) == episodes
+
+
+def test_openings_and_endings_are_synced_and_points_are_not(store):
+    levels = []
+    for is_synced in (True, False, True):
+        store.commit(batch(is_synced=is_synced))
+        levels.append(store._connection.execute("PRAGMA synchronous").fetchone())
+
+    assert levels == [(2,), (1,), (2,)]
 
 
 def test_reader_sees_whole_commits_while_the_writer_is_at_work(store):
-    subject, episode = opened_book()
-    store.commit(batch([episode], [SnapshotRow(episode.episode_id, 0, 50.0, 20.0, 1.0)]))
+    subject = opened_case()
+    count = "SELECT count(*) FROM frames"
+    store.commit(batch(subject.store(), [subject.look(9.0, NOW_NS + 1)]))
     reader = sqlite3.connect(f"{store.file.as_uri()}?mode=ro", uri=True, isolation_level=None)
     reader.execute("BEGIN")
-    first_look = reader.execute("SELECT count(*) FROM snapshots").fetchone()
+    first_look = reader.execute(count).fetchone()
 
-    store.commit(batch([episode], [SnapshotRow(episode.episode_id, 200, 50.0, 20.0, 1.0)]))
-    second_look = reader.execute("SELECT count(*) FROM snapshots").fetchone()
+    store.commit(batch([], [subject.look(9.0, NOW_NS + 2)]))
+    second_look = reader.execute(count).fetchone()
     reader.execute("COMMIT")
-    third_look = reader.execute("SELECT count(*) FROM snapshots").fetchone()
+    third_look = reader.execute(count).fetchone()
     reader.close()
 
     assert (first_look, second_look, third_look) == ((1,), (1,), (2,))
-    assert subject.open_episodes() == [episode]
+
+
+def test_new_part_begins_with_all_that_is_open_and_the_old_one_keeps_its_rows(store, folder):
+    subject = opened_case()
+    subject.signal(symbol_id=8)
+    store.commit(batch(subject.store(), sequence=2))
+    subject.signal(SignalType.CLOSE, symbol_id=8, time_ns=NOW_NS + 5)
+    before = store.file
+    changed, tomorrow = subject.store(), day_of(WALL_NS + 86_400 * SECOND_NS)
+
+    store.commit(
+        batch(
+            changed, sequence=3, last_id=7,
+            new_part=NewPart(tomorrow, subject.open, subject.book.previous),
+        )
+    )  # fmt: skip
+    store.close()
+
+    assert store.part == Part(2, tomorrow)
+    assert before.exists()
+    found = saved(folder)
+    assert list(found.episodes) == subject.open
+    assert found.ring_sequence == 3
+    assert found.previous == subject.book.previous
+    assert rows(store, "SELECT count(*) FROM episodes") == [(2,)]
+    assert [path.name for path in folder.glob("*.new*")] == []
+
+
+def test_part_that_was_never_finished_is_forgotten(store, folder):
+    store.close()
+    leftover = folder / "ledger-000002-2025-06-16.sqlite3.new"
+    leftover.write_bytes(b"half a file")
+
+    assert saved(folder).episodes == ()
+    assert not leftover.exists()
 
 
 def committed_folder(store):
     """Fill the ledger with a hundred ended episodes and one open; return the open one."""
-    subject = book()
+    subject = Case()
     for step in range(100):
-        subject.apply(signal(time_ns=NOW_NS + step), OFFSET_NS)
-        subject.apply(signal(SignalType.CLOSE, time_ns=NOW_NS + step), OFFSET_NS)
-    subject.apply(signal(time_ns=NOW_NS + 200), OFFSET_NS)
-    store.commit(batch(subject.changed_episodes(), sequence=9))
+        subject.signal(time_ns=NOW_NS + step)
+        subject.signal(SignalType.CLOSE, time_ns=NOW_NS + step)
+    subject.signal(time_ns=NOW_NS + 200)
+    store.commit(batch(subject.store(), sequence=9, last_id=subject.book.ids.last))
     store.close()
-    return subject.open_episodes()[0]
+    return subject.open[0]
 
 
 @pytest.mark.parametrize(
@@ -162,104 +229,122 @@ def committed_folder(store):
     [
         lambda data: b"no database at all, but text " * 1000,
         lambda data: data[:5000],
-        lambda data: data[:4096] + os.urandom(8192) + data[12288:],
+        lambda data: data[:4096] + random.Random(1).randbytes(8192) + data[12288:],
         lambda data: b"\0" * len(data),
     ],
     ids=["text", "cut", "garbled-page", "zeros"],
 )
-def test_damaged_file_is_set_aside_whole_and_a_new_ledger_begun(store, damage):
+def test_damaged_file_is_set_aside_whole_and_a_new_part_begun(store, folder, damage):
     committed_folder(store)
     broken = damage(store.file.read_bytes())
     store.file.write_bytes(broken)
 
-    again = EpisodeStore(store.file.parent, WALL_NS)
+    again = open_ledger(folder, CLOCKS)
 
-    assert again.set_aside_file is not None
-    assert again.set_aside_file.name == f"{LEDGER_NAME}.damaged-1750000000"
-    assert again.set_aside_file.read_bytes() == broken
-    assert (again.load_open(), again.last_episode_id(), again.ring_sequence(RING)) == ([], 0, 0)
-    again.close()
+    again.store.close()
+    (sentence,) = again.damaged
+    aside = folder / f"{store.file.name}.damaged-1750000000"
+    assert aside.name in sentence
+    assert aside.read_bytes() == broken
+    assert again.store.part == Part(2, DAY)
+    assert again.saved.episodes == ()
+    assert saved(folder).episodes == ()
 
 
-def test_second_damage_in_one_second_overwrites_no_earlier_evidence(store):
+def test_cut_file_whose_rows_can_still_be_read_loses_no_open_episode(store, folder):
+    subject = opened_case()
+    store.commit(batch(subject.store(), sequence=6))
+    # Pages of paths come last; without them the file is damaged, and says so.
+    for tick in range(400):
+        store.commit(batch([], [subject.look(9.0, NOW_NS + tick)]))
+    store.close()
+    size = store.file.stat().st_size
+    os.truncate(store.file, size - 3 * 4096)
+    found = open_ledger(folder, CLOCKS)
+    found.store.close()
+
+    assert len(found.damaged) == 1
+    if found.saved.episodes:
+        assert found.saved.ring_sequence == 6
+    assert found.store.part == Part(2, DAY)
+
+
+def test_damaged_newest_part_leaves_the_ones_before_it_in_use(store, folder):
+    subject = opened_case()
+    store.commit(batch(subject.store(), sequence=2))
+    store.commit(batch(sequence=5, new_part=NewPart("2025-06-16", subject.open, {})))
+    store.close()
+    store.file.write_bytes(b"torn " * 2000)
+
+    again = open_ledger(folder, CLOCKS)
+    again.store.close()
+
+    assert len(again.damaged) == 1
+    assert list(again.saved.episodes) == subject.open
+    assert again.saved.ring_sequence == 2
+    assert [part.number for part in ledger_parts(folder)] == [1, 3]
+
+
+def test_second_damage_in_one_second_overwrites_no_earlier_evidence(folder):
     kept = []
     for text in (b"first " * 1000, b"other " * 1000):
-        store.close()
-        store.file.write_bytes(text)
-        store = EpisodeStore(store.file.parent, WALL_NS)
-        kept.append(store.set_aside_file)
-    store.close()
+        opened = open_ledger(folder, CLOCKS)
+        opened.store.close()
+        opened.store.file.write_bytes(text)
+        again = open_ledger(folder, CLOCKS)
+        again.store.close()
+        again.store.file.rename(opened.store.file)
+        kept = sorted(folder.glob("*.damaged-*"))
 
     assert [path.read_bytes()[:5] for path in kept] == [b"first", b"other"]
 
 
-def test_undamaged_file_is_not_set_aside(store):
-    episode = committed_folder(store)
-
-    again = EpisodeStore(store.file.parent, WALL_NS)
-
-    assert again.set_aside_file is None
-    assert again.load_open() == [episode]
-    again.close()
-
-
-def test_damage_met_while_running_is_told_apart_and_a_new_ledger_takes_the_batch(store):
+def test_damage_met_while_running_is_told_apart_and_a_new_part_takes_the_batch(store, folder):
     episode = committed_folder(store)
     store.file.write_bytes(b"torn " * 2000)
 
     with pytest.raises(sqlite3.DatabaseError) as caught:
         store.commit(batch([episode]))
-    aside = store.begin_anew(WALL_NS)
-    store.commit(batch([episode]))
+    store.commit(batch([episode], new_part=NewPart(DAY, [episode], {}, is_damaged=True)))
+    store.close()
 
     assert is_damage(caught.value)
-    assert aside.exists()
-    assert store.load_open() == [episode]
+    assert store.set_aside_file.exists()
+    assert saved(folder).episodes == (episode,)
 
 
-def test_log_cut_at_any_place_gives_some_earlier_commit_and_never_half_of_one(tmp_path):
-    origin = EpisodeStore(tmp_path / "origin", WALL_NS)
-    subject = book()
-    for step in range(6):
-        subject.apply(signal(symbol_id=7 + step % 3, time_ns=NOW_NS + 2 * step), OFFSET_NS)
-        kind = SignalType.CLOSE if step % 2 else SignalType.UPDATE
-        subject.apply(signal(kind, symbol_id=7, time_ns=NOW_NS + 2 * step + 1), OFFSET_NS)
-        episodes = subject.changed_episodes()
-        points = [SnapshotRow(episodes[0].episode_id, step, 1.0, 1.0, 1.0)]
-        origin.commit(batch(episodes, points, sequence=step + 1))
-        subject.mark_stored()
-    log = origin.file.with_name(LEDGER_NAME + "-wal").read_bytes()
-    # Offsets around frame borders and spread through the last commits.
-    offsets = sorted({*range(32, len(log), 4120), *range(len(log) - 12_000, len(log), 1_009)})
-    seen = []
-
-    for number, offset in enumerate(offsets):
-        place = tmp_path / f"cut-{number}"
-        place.mkdir()
-        shutil.copy(origin.file, place / LEDGER_NAME)
-        (place / f"{LEDGER_NAME}-wal").write_bytes(log[:offset])
-        cut = EpisodeStore(place, WALL_NS)
-        sequence = cut.ring_sequence(RING)
-        points = rows(cut, "SELECT count(*) FROM snapshots")[0][0]
-        assert cut.set_aside_file is None
-        assert points == sequence
-        seen.append(sequence)
-        cut.close()
-    origin.close()
-
-    assert seen == sorted(seen)
-    assert seen[-1] >= 4
-
-
-def test_ledger_of_a_newer_build_is_refused_and_left_alone(store):
+def test_ledger_of_a_newer_build_is_refused_and_left_alone(store, folder):
     store.close()
     with contextlib.closing(sqlite3.connect(store.file)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
     with pytest.raises(ConfigError, match="newer build"):
-        EpisodeStore(store.file.parent, WALL_NS)
+        open_ledger(folder, CLOCKS)
 
-    assert [path.name for path in store.file.parent.glob("*damaged*")] == []
+    assert [path.name for path in folder.glob("*damaged*")] == []
+
+
+def test_version_1_ledger_becomes_part_0_with_its_open_episodes_and_paths(folder):
+    folder.mkdir()
+    write_version_1(folder / "episodes.sqlite3", BOOT, NOW_NS, WALL_NS)
+
+    opened = open_ledger(folder, CLOCKS)
+    connection = opened.store.opened()
+    points = connection.execute("SELECT sum(points), count(*) FROM frames").fetchone()
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    opened.store.close()
+
+    (episode,) = opened.saved.episodes
+    assert opened.store.part.number == 0
+    assert (episode.route.symbol, episode.peak.net_bps, episode.snapshots) == ("ETH-USDT", 31.0, 3)
+    assert opened.saved.ring_sequence == 17
+    assert opened.saved.clocks is None
+    assert points == (5, 1)
+    assert "snapshots" not in tables
+    now = Clocks(BOOT, NOW_NS + 10 * SECOND_NS, WALL_NS)
+    (resumed,) = opened.saved.resumed(now)
+    assert resumed.opened_ns == NOW_NS
+    assert resumed.gaps == 1
 
 
 def test_migration_that_fails_leaves_the_file_as_it_was(tmp_path):
@@ -279,17 +364,27 @@ def test_data_folder_that_cannot_be_made_is_a_configuration_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
 
     with pytest.raises(ConfigError, match=r"tracker\.data_dir"):
-        EpisodeStore(tmp_path / "file" / "data", WALL_NS)
+        open_ledger(tmp_path / "file" / "data", CLOCKS)
 
 
 def test_file_that_cannot_be_opened_now_is_a_temporary_error(folder):
-    (folder / LEDGER_NAME).mkdir(parents=True)
+    (folder / "ledger-000001-2025-06-15.sqlite3").mkdir(parents=True)
 
     with pytest.raises(LedgerError) as caught:
-        EpisodeStore(folder, WALL_NS)
+        open_ledger(folder, CLOCKS)
 
     assert caught.value.exit_code == 75
 
 
 def test_error_without_a_code_is_not_taken_for_damage():
-    assert not is_damage(sqlite3.OperationalError("disk I/O error"))
+    error = sqlite3.OperationalError("disk I/O error")
+
+    assert not is_damage(error)
+    assert not is_doubtful(error)
+
+
+@pytest.mark.parametrize("day", ["1970-01-01", "2000-02-29", "2025-12-31", "2026-01-01"])
+def test_day_of_a_time_is_the_utc_day(day):
+    noon = dt.datetime.fromisoformat(f"{day}T12:00:00+00:00")
+
+    assert day_of(int(noon.timestamp()) * SECOND_NS) == day

@@ -2,36 +2,37 @@ import contextlib
 import sqlite3
 
 import pytest
-from tracker_cases import NOW_NS, OFFSET_NS, SECOND_NS, WALL_NS, book, moment, signal
+from tracker_cases import CLOCKS, NOW_NS, SECOND_NS, WALL_NS, Case
 
 from spreadscan.cli.discover import open_routes
 from spreadscan.config import load_config
 from spreadscan.model import SignalType
 from spreadscan.ops.ledger import LedgerReader, PathPoint
-from spreadscan.tracker.schema import LEDGER_NAME
-from spreadscan.tracker.store import Batch, EpisodeStore
+from spreadscan.tracker.recovery import open_ledger
+from spreadscan.tracker.store import Batch, NewPart
 
 
 @pytest.fixture
 def store(tmp_path):
-    with_file = EpisodeStore(tmp_path, WALL_NS)
-    yield with_file
-    with_file.close()
+    opened = open_ledger(tmp_path, CLOCKS).store
+    yield opened
+    opened.close()
 
 
-def stored(store, subject, points=()):
-    store.commit(Batch(subject.changed_episodes(), points, 1, 0))
-    subject.mark_stored()
+def stored(store, subject, frames=(), new_part=None):
+    store.commit(
+        Batch(subject.store(), frames, 1, 0, 0, CLOCKS, is_synced=False, new_part=new_part)
+    )
 
 
 def three_episodes(store):
     """One converged after 2 s, one expired, one open, opened in this order."""
-    subject = book()
-    subject.apply(signal(symbol_id=7), OFFSET_NS)
-    subject.apply(signal(SignalType.CLOSE, symbol_id=7, time_ns=NOW_NS + 2 * SECOND_NS), OFFSET_NS)
-    subject.apply(signal(symbol_id=8, time_ns=NOW_NS + SECOND_NS), OFFSET_NS)
-    subject.observe(subject.open_episodes(), [None], NOW_NS + 61 * SECOND_NS, OFFSET_NS)
-    subject.apply(signal(symbol_id=9, time_ns=NOW_NS + 70 * SECOND_NS, net_bps=31.5), OFFSET_NS)
+    subject = Case()
+    subject.signal(symbol_id=7)
+    subject.signal(SignalType.CLOSE, symbol_id=7, time_ns=NOW_NS + 2 * SECOND_NS)
+    subject.signal(symbol_id=8, time_ns=NOW_NS + SECOND_NS)
+    subject.look(None, NOW_NS + 61 * SECOND_NS)
+    subject.signal(symbol_id=9, time_ns=NOW_NS + 70 * SECOND_NS, net_bps=31.5)
     stored(store, subject)
     return subject
 
@@ -69,9 +70,9 @@ def test_recent_episodes_come_latest_first_and_say_how_they_ended(store, tmp_pat
 
 
 def test_open_episodes_come_widest_first(store, tmp_path):
-    subject = book()
+    subject = Case()
     for symbol_id, net_bps in ((7, 12.0), (8, 40.0), (9, 25.0)):
-        subject.apply(signal(symbol_id=symbol_id, net_bps=net_bps), OFFSET_NS)
+        subject.signal(symbol_id=symbol_id, net_bps=net_bps)
     stored(store, subject)
 
     with LedgerReader(tmp_path) as reader:
@@ -81,18 +82,14 @@ def test_open_episodes_come_widest_first(store, tmp_path):
 
 
 def test_path_holds_the_snapshots_of_that_episode_only(store, tmp_path):
-    subject = book()
-    subject.apply(signal(symbol_id=7), OFFSET_NS)
-    subject.apply(signal(symbol_id=8), OFFSET_NS)
-    first, second = subject.open_episodes()
+    subject = Case()
+    subject.signal(symbol_id=7)
+    subject.signal(symbol_id=8)
+    first, second = subject.open
     stored(store, subject)
     for tick, (one, two) in enumerate([(11.0, 21.0), (12.0, -3.0)], start=1):
-        now_ns = NOW_NS + tick * 200_000_000
-        seen = [
-            moment(first, net_bps=one, time_ns=now_ns),
-            moment(second, net_bps=two, time_ns=now_ns),
-        ]
-        stored(store, subject, subject.observe([first, second], seen, now_ns, OFFSET_NS))
+        nets = {"BTC-USDT": one, "ETH-USDT": two}
+        stored(store, subject, [subject.look(nets, NOW_NS + tick * 200_000_000)])
 
     with LedgerReader(tmp_path) as reader:
         open_path = reader.path(first.episode_id)
@@ -104,11 +101,36 @@ def test_path_holds_the_snapshots_of_that_episode_only(store, tmp_path):
     assert no_path == []
 
 
+def test_episode_that_lives_over_midnight_is_one_with_its_whole_path(store, tmp_path):
+    subject = Case()
+    subject.signal(symbol_id=7)
+    subject.signal(symbol_id=8)
+    stored(store, subject, [subject.look(11.0, NOW_NS + 200_000_000)])
+    new = NewPart("2025-06-16", subject.open, subject.book.previous)
+    stored(store, subject, [subject.look(12.0, NOW_NS + 400_000_000)], new)
+    subject.signal(SignalType.CLOSE, symbol_id=8, time_ns=NOW_NS + SECOND_NS)
+    stored(store, subject, [subject.look(13.0, NOW_NS + 600_000_000)])
+
+    with LedgerReader(tmp_path) as reader:
+        counts = reader.counts()
+        recent = reader.recent_episodes(10)
+        path = reader.path(subject.open[0].episode_id)
+
+    assert (counts.opened, counts.open, counts.converged) == (2, 1, 1)
+    assert [(row.symbol, row.ending) for row in recent] == [
+        ("ETH-USDT", "converged"),
+        ("BTC-USDT", None),
+    ]
+    assert [(point.t_ms, point.net_bps) for point in path] == [
+        (200, 11.0), (400, 12.0), (600, 13.0),
+    ]  # fmt: skip
+
+
 def test_reader_follows_the_writer_and_survives_its_end(store, tmp_path):
-    subject = book()
+    subject = Case()
     with LedgerReader(tmp_path) as reader:
         before = reader.counts().open
-        subject.apply(signal(), OFFSET_NS)
+        subject.signal()
         stored(store, subject)
         during = reader.counts().open
         store.close()
@@ -139,7 +161,7 @@ def test_missing_ledger_is_said_so_and_not_created(tmp_path):
 
 def test_ledger_of_another_build_is_not_misread(store, tmp_path):
     store.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as connection:
+    with contextlib.closing(sqlite3.connect(store.file)) as connection:
         connection.execute("PRAGMA user_version = 999")
 
     with pytest.raises(sqlite3.DatabaseError, match="version 999"):
@@ -167,7 +189,7 @@ def test_discovery_goes_on_without_a_ledger_or_with_a_damaged_one(config, capsys
 
     ledger = config.path(config.tracker.data_dir)
     ledger.mkdir(parents=True)
-    (ledger / LEDGER_NAME).write_bytes(b"no ledger" * 1000)
+    (ledger / "ledger-000001-2025-06-15.sqlite3").write_bytes(b"no ledger" * 1000)
 
     assert open_routes(config) == []
     assert "open episodes are not known" in capsys.readouterr().err

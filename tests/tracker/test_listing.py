@@ -7,14 +7,14 @@ import pytest
 from spreadscan.model import SignalType
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.layout import MAX_SYMBOLS, TrackerCounter
-from spreadscan.tracker.process import Tracker, main
+from spreadscan.tracker.process import main
 
 BTC, ETH, SOL = {7: "BTC-USDT"}, {8: "ETH-USDT"}, {9: "SOL-USDT"}
 
 
 @pytest.fixture
 def tracker(bench):
-    with contextlib.closing(Tracker(bench)) as subject:
+    with contextlib.closing(bench.tracker()) as subject:
         yield subject
 
 
@@ -60,7 +60,7 @@ def test_start_with_another_universe_ends_what_it_does_not_list(bench, tracker):
     bench.publish(ETH)
     bench.reload()
 
-    with contextlib.closing(Tracker(bench)) as successor:
+    with contextlib.closing(bench.tracker()) as successor:
         successor.step()
 
     assert endings(bench) == {"BTC-USDT": "delisted", "ETH-USDT": None}
@@ -74,7 +74,7 @@ def test_close_that_waited_for_a_restart_into_another_universe_is_the_ending(ben
     bench.publish(ETH)
     bench.reload()
 
-    with contextlib.closing(Tracker(bench)) as successor:
+    with contextlib.closing(bench.tracker()) as successor:
         successor.step()
 
     assert endings(bench) == {"BTC-USDT": "converged"}
@@ -96,7 +96,7 @@ def test_signal_of_the_next_universe_is_given_its_name_before_anybody_asks_for_a
 def test_route_that_only_the_next_universe_lists_is_not_taken_for_a_delisted_one(bench, tracker):
     # Both symbols have names; the route over ETH does not exist yet.
     bench.universe = with_symbol_but_no_route(bench.universe, 8)
-    with contextlib.closing(Tracker(bench)) as successor:
+    with contextlib.closing(bench.tracker()) as successor:
         successor.step()
         bench.publish(BTC | ETH)
 

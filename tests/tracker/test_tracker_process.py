@@ -8,26 +8,27 @@ from tracker_bench import SLOT, Bench
 
 from spreadscan.model import SignalType, SlotFlag
 from spreadscan.ops.ledger import LedgerReader
+from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import Histogram, RegionKind, TrackerCounter
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
-from spreadscan.tracker import process
-from spreadscan.tracker.process import Tracker, main, next_due
-from spreadscan.tracker.schema import LEDGER_NAME
+from spreadscan.tracker import journal
+from spreadscan.tracker.parts import ledger_parts
+from spreadscan.tracker.process import main, next_due
 
 SECOND_NS = 1_000_000_000
 
 
 @pytest.fixture
 def tracker(bench):
-    with contextlib.closing(Tracker(bench)) as subject:
+    with contextlib.closing(bench.tracker()) as subject:
         yield subject
 
 
 def restarted(tracker, bench):
     tracker.close()
-    return Tracker(bench)
+    return bench.tracker()
 
 
 def test_signal_becomes_a_stored_episode_and_leaves_the_ring(bench, tracker):
@@ -166,14 +167,14 @@ def test_ring_made_anew_is_read_from_its_beginning(bench, tracker):
     second = Bench(bench.config, regions, bench.clock)
     second.push(symbol_id=8)
 
-    with contextlib.closing(Tracker(second)) as again:
+    with contextlib.closing(second.tracker()) as again:
         again.step()
 
     assert bench.counts() == (2, 2, 0, 0)
 
 
 def test_locked_ledger_degrades_loudly_loses_nothing_and_recovers(bench, tracker, caplog):
-    blocker = sqlite3.connect(bench.data_dir / LEDGER_NAME, isolation_level=None)
+    blocker = sqlite3.connect(bench.ledger_file(), isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     bench.push()
     bench.put_prices(spread_bps=80.0)
@@ -199,14 +200,15 @@ def test_locked_ledger_degrades_loudly_loses_nothing_and_recovers(bench, tracker
 
 
 def test_path_points_beyond_the_bound_are_dropped_and_counted(bench, tracker, caplog, monkeypatch):
-    monkeypatch.setattr(process, "MAX_PENDING_SNAPSHOTS", 2)
-    blocker = sqlite3.connect(bench.data_dir / LEDGER_NAME, isolation_level=None)
+    monkeypatch.setattr(journal, "MAX_PENDING_POINTS", 2)
+    blocker = sqlite3.connect(bench.ledger_file(), isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     bench.push()
     bench.put_prices(spread_bps=80.0)
 
     for _ in range(5):
         tracker.step()
+        bench.clock.advance(0.2)
     blocker.execute("ROLLBACK")
     blocker.close()
     tracker.step()
@@ -219,12 +221,13 @@ def test_damage_met_while_running_keeps_every_open_episode(bench, tracker, caplo
     bench.push()
     tracker.step()
     # A failed commit makes the store let go of the file, so that the next one meets the damage.
-    blocker = sqlite3.connect(bench.data_dir / LEDGER_NAME, isolation_level=None)
+    blocker = sqlite3.connect(bench.ledger_file(), isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     bench.push()
     tracker.step()
     blocker.close()
-    (bench.data_dir / LEDGER_NAME).write_bytes(b"not a database " * 500)
+    bench.clock.advance(0.2)
+    (bench.ledger_file()).write_bytes(b"not a database " * 500)
 
     tracker.step()
     tracker.step()
@@ -236,9 +239,9 @@ def test_damage_met_while_running_keeps_every_open_episode(bench, tracker, caplo
 
 def test_damaged_ledger_at_start_is_set_aside_with_one_line(bench, caplog):
     bench.data_dir.mkdir(parents=True)
-    (bench.data_dir / LEDGER_NAME).write_bytes(b"not a database " * 500)
+    (bench.data_dir / "ledger-000001-2025-06-15.sqlite3").write_bytes(b"not a database " * 500)
 
-    with contextlib.closing(Tracker(bench)) as tracker:
+    with contextlib.closing(bench.tracker()) as tracker:
         bench.push()
         tracker.step()
 
@@ -257,6 +260,82 @@ def test_our_own_mistake_in_the_ledger_is_not_taken_for_a_full_disk(bench, track
 
     with pytest.raises(sqlite3.IntegrityError):
         tracker.step()
+
+
+def test_kill_halts_what_is_open_and_no_signal_is_taken_until_it_is_lifted(bench, tracker):
+    bench.push()
+    tracker.step()
+    control = ControlWriter(bench.regions.control)
+    control.command(KILL=1)
+    bench.push(symbol_id=8)
+    bench.push(SignalType.CLOSE)
+
+    tracker.drain()
+    killed = bench.counts()
+    depth = RingReader(bench.regions.ring).depth()
+    tracker.step()
+    control.command(KILL=0)
+    bench.push(symbol_id=8)
+    tracker.step()
+
+    with LedgerReader(bench.data_dir) as reader:
+        endings = [(row.symbol, row.ending) for row in reader.recent_episodes(5)]
+    assert killed == (1, 0, 0, 0)
+    assert depth == 0
+    assert endings == [("ETH-USDT", None), ("BTC-USDT", "halted")]
+    assert bench.counter(TrackerCounter.EPISODES_HALTED) == 1
+    assert bench.counter(TrackerCounter.SIGNALS_WITHHELD) == 2
+
+
+def test_opening_is_stored_before_the_next_look(bench, tracker):
+    bench.push()
+
+    tracker.drain()
+
+    assert bench.counts() == (1, 1, 0, 0)
+    assert RingReader(bench.regions.ring).depth() == 0
+
+
+def test_day_that_begins_gets_a_part_of_its_own_with_what_is_open(bench, tracker):
+    bench.push()
+    bench.push(symbol_id=8)
+    bench.put_prices(spread_bps=80.0)
+    tracker.step()
+    bench.clock.step_wall(86_400)
+    bench.push(SignalType.CLOSE, symbol_id=8)
+
+    tracker.step()
+
+    assert [part.day for part in ledger_parts(bench.data_dir)] == ["2025-06-15", "2025-06-16"]
+    assert bench.counts() == (2, 1, 1, 0)
+    with LedgerReader(bench.data_dir) as reader:
+        (episode,) = reader.open_episodes(5)
+        path = reader.path(episode.episode_id)
+    assert len(path) == 1  # both looks were at the same instant of the steady clock
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_step_of_the_wall_clock_ends_nothing_and_changes_no_duration(bench, tracker, hours):
+    bench.push()
+    bench.put_prices(spread_bps=80.0)
+    tracker.step()
+    bench.clock.step_wall(hours * 3600)
+    bench.clock.advance(2)
+    tracker.step()
+    again = restarted(tracker, bench)
+    bench.clock.step_wall(-2 * hours * 3600)
+    bench.clock.advance(1)
+    bench.put_prices(spread_bps=80.0)
+    again.step()
+    bench.push(SignalType.CLOSE)
+    again.step()
+    again.close()
+
+    with LedgerReader(bench.data_dir) as reader:
+        (episode,) = reader.recent_episodes(5)
+    assert (episode.ending, episode.life_ns) == ("converged", 3 * SECOND_NS)
+    assert (episode.gaps, episode.suspended_ns) == (1, SECOND_NS)
+    assert bench.counts() == (1, 0, 1, 0)
 
 
 def test_backlog_of_many_batches_is_drained_in_one_tick(bench, tracker):
@@ -282,7 +361,7 @@ def test_record_that_cannot_be_true_is_counted_and_passed_over(bench, tracker):
 
 
 def test_loop_ticks_on_schedule_and_stores_the_last_signals_when_told_to_stop(bench):
-    bench.ticks_left = 14
+    bench.ticks_left = 45
     bench.push()
 
     main(bench)

@@ -34,6 +34,7 @@ def test_symbol_that_leaves_is_delisted_and_opens_anew_when_it_is_back(host):
     host.list_coins(range(1, SYMBOLS), generation=2)
     child.send_signal(signal.SIGHUP)
     until(lambda: host.health().universe_generation == 2, "the second universe")
+    until(lambda: endings(host)[0][1] is not None, "the ending is stored")
     without = endings(host)
     host.list_coins(range(SYMBOLS), generation=3)
     generation = ControlWriter(host.regions.control).ask_for_reload()
@@ -53,12 +54,13 @@ def test_tracker_killed_and_started_on_another_universe_ends_what_left(host):
     first = host.start()
     for symbol_id in (0, 1):
         engine.open_route(symbol_id)
-    until(lambda: host.counter(TrackerCounter.EPISODES_OPEN) == 2, "two open episodes")
+    until(lambda: len(host.episodes()) == 2, "two stored episodes")
     first.kill()
     first.wait()
 
     host.list_coins(range(1, SYMBOLS), generation=2)
     host.start()
-    until(lambda: host.counter(TrackerCounter.EPISODES_DELISTED) == 1, "the delisted one")
+    expected = [("COIN0-USDT", "delisted"), ("COIN1-USDT", None)]
+    until(lambda: endings(host) == expected, "the ending is stored")
 
-    assert endings(host) == [("COIN0-USDT", "delisted"), ("COIN1-USDT", None)]
+    assert host.counter(TrackerCounter.EPISODES_DELISTED) == 1

@@ -7,10 +7,14 @@ from tracker_cases import quote, record, universe
 from spreadscan.errors import UniverseError
 from spreadscan.model import SignalType
 from spreadscan.ops.ledger import LedgerReader
+from spreadscan.shm.control import ControlReader
 from spreadscan.shm.health import HealthReader, HealthWriter
 from spreadscan.shm.layout import Prices
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.ring import RingWriter
+from spreadscan.tracker.parts import ledger_parts
+from spreadscan.tracker.process import Tracker
+from spreadscan.tracker.writer import InlineWriter
 from spreadscan.universe import load_universe, write_universe
 
 SLOT = 9
@@ -39,6 +43,10 @@ class Bench:
 
     has_new_command = must_reload = False
 
+    @property
+    def control(self):
+        return ControlReader(self.regions.control).state()
+
     def publish(self, names):
         """Write the next universe: these symbols, in the bench's one direction."""
         self.generation = getattr(self, "generation", 0) + 1
@@ -59,15 +67,15 @@ class Bench:
         self.ticks_left -= 1
         return self.ticks_left >= 0
 
+    def worked(self):
+        self.worked_count = getattr(self, "worked_count", 0) + 1
+
     def wait(self, seconds):
         self.waited_s.append(seconds)
         self.clock.advance(seconds)
 
     def ready(self, status):
         self.ready_statuses.append(status)
-
-    def worked(self):
-        pass
 
     def status(self, text):
         self.health.set_status(text)
@@ -96,6 +104,14 @@ class Bench:
     @property
     def data_dir(self):
         return self.config.path(self.config.tracker.data_dir)
+
+    def ledger_file(self):
+        """The part that is written."""
+        return ledger_parts(self.data_dir)[-1].ledger(self.data_dir)
+
+    def tracker(self):
+        """A tracker that stores in the test's own time, on these surroundings."""
+        return Tracker(self, InlineWriter)
 
     def counter(self, which):
         return HealthReader(self.regions.health).slot(SLOT).counters[which]

@@ -7,8 +7,9 @@ from spreadscan.model import Direction, Instrument, SignalType
 from spreadscan.shm.layout import PRICE_DTYPE, SIGNAL_DTYPE
 from spreadscan.symbols import SymbolRecord
 from spreadscan.tracker.book import EpisodeBook, Rules
-from spreadscan.tracker.episode import EpisodeIds, SignalEvent
+from spreadscan.tracker.episode import Clocks, EpisodeIds
 from spreadscan.tracker.names import RouteNames
+from spreadscan.tracker.snapshot import Snapshot
 from spreadscan.universe import Universe
 
 SECOND_NS = 1_000_000_000
@@ -19,7 +20,8 @@ BOOT = "11111111-2222-3333-4444-555555555555"
 DIRECTION = "okx_spot_binance_futures"
 SPOT, FUTURES = 4, 1
 FEE_BPS = 30.0
-RULES = Rules(converge_net_bps=0.0, max_life_ns=60 * SECOND_NS)
+RULES = Rules(converge_net_bps=0.0, max_life_ns=60 * SECOND_NS, max_suspended_ns=40 * SECOND_NS)
+CLOCKS = Clocks(BOOT, NOW_NS, WALL_NS)
 LEG = Instrument(
     exchange_symbol="X", price_multiplier=1.0, contract_size=1.0, tick_size=0.0, qty_step=0.0,
     min_qty=0.0, min_notional=0.0, tradable_via_api=True,
@@ -58,8 +60,8 @@ def names_of(names, direction_id=0):
 NAMES = names_of({7: "BTC-USDT", 8: "ETH-USDT", 9: "SOL-USDT"})
 
 
-def book(last_id=0, names=NAMES, rules=RULES, boot_id=BOOT):
-    return EpisodeBook(rules, names, EpisodeIds(last_id), boot_id)
+def book(last_id=0, names=NAMES, rules=RULES, boot_id=BOOT, previous=None):
+    return EpisodeBook(rules, names, EpisodeIds(last_id), boot_id, previous)
 
 
 def record(kind=SignalType.OPEN, *, net_bps=20.0, time_ns=NOW_NS, symbol_id=7, **more):
@@ -85,14 +87,20 @@ def record(kind=SignalType.OPEN, *, net_bps=20.0, time_ns=NOW_NS, symbol_id=7, *
         "gross_bps": net_bps + FEE_BPS,
         "net_bps": net_bps,
         "executable_usd": 201.0,
+        "z_score": np.nan,
+        "net_after_funding_bps": np.nan,
     } | more
     for name, value in values.items():
         row[name] = value
     return row
 
 
-def signal(kind=SignalType.OPEN, **more):
-    return SignalEvent._make(record(kind, **more).tolist())
+def signals(*records):
+    """Records as the ring gives them."""
+    found = np.empty(len(records), SIGNAL_DTYPE)
+    for index, each in enumerate(records):
+        found[index] = each
+    return found
 
 
 def quote(bid, ask, *, received_ns=NOW_NS, epoch=3, flags=0, qty=2.0):
@@ -111,12 +119,55 @@ def quote(bid, ask, *, received_ns=NOW_NS, epoch=3, flags=0, qty=2.0):
     return row
 
 
-def moment(opened, *, net_bps, time_ns):
-    return opened.first._replace(time_ns=time_ns, net_bps=net_bps, gross_bps=net_bps + FEE_BPS)
+class Case:
+    """A book, and everything that it handed out to be stored, by id."""
+
+    def __init__(self, **more):
+        self.book = book(**more)
+        self.stored = {}
+
+    def signal(self, kind=SignalType.OPEN, *, offset_ns=OFFSET_NS, **more):
+        return self.book.apply(signals(record(kind, **more)), offset_ns)
+
+    def look(self, net_bps, now_ns, offset_ns=OFFSET_NS):
+        """Take a snapshot; None is a leg out of sight, a mapping says it by symbol."""
+        rows = self.book.rows
+        nets = [
+            net_bps.get(route.symbol) if isinstance(net_bps, dict) else net_bps
+            for route in self.book.routes(rows)
+        ]
+        net = np.array([0.0 if each is None else each for each in nets], np.float64)
+        count = len(nets)
+        seen = Snapshot(
+            usable=np.array([each is not None for each in nets], np.bool_),
+            gross_bps=net + FEE_BPS,
+            net_bps=net,
+            executable_usd=np.full(count, 201.0),
+            spot=np.full(count, quote(99.9, 100.0)),
+            futures=np.full(count, quote(100.5, 100.6)),
+        )
+        return self.book.observe(rows, seen, now_ns, offset_ns)
+
+    def store(self):
+        """Take what changed; return it."""
+        changed = self.book.take_changes()
+        self.stored.update((episode.episode_id, episode) for episode in changed)
+        return changed
+
+    @property
+    def open(self):
+        return self.book.open_episodes()
+
+    @property
+    def all(self):
+        """Every episode that there ever was, as it is now, in order of id."""
+        self.store()
+        now = self.stored | {episode.episode_id: episode for episode in self.open}
+        return [now[number] for number in sorted(now)]
 
 
-def opened_book(**more):
-    """A book with one open episode, and that episode."""
-    subject = book()
-    subject.apply(signal(**more), OFFSET_NS)
-    return subject, subject.open_episodes()[0]
+def opened_case(**more):
+    """A case with one open episode."""
+    subject = Case()
+    subject.signal(**more)
+    return subject

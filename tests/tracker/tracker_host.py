@@ -17,7 +17,7 @@ from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
 from spreadscan.shm.ring import RingWriter
 from spreadscan.topology import program_named
-from spreadscan.tracker.schema import LEDGER_NAME
+from spreadscan.tracker.parts import ledger_parts
 from spreadscan.universe import write_universe
 
 SYMBOLS = 12
@@ -142,10 +142,15 @@ class Host:
         return self.config.path(self.config.tracker.data_dir)
 
     def episodes(self):
-        with contextlib.closing(sqlite3.connect(self.data_dir / LEDGER_NAME)) as connection:
-            return connection.execute(
-                "SELECT episode_id, symbol, opened_ns, ended_ns, re_signals FROM episodes"
-            ).fetchall()
+        """Id, symbol, opening, ending, re-signals of every episode."""
+        found = {}
+        for part in ledger_parts(self.data_dir):
+            with contextlib.closing(sqlite3.connect(part.ledger(self.data_dir))) as connection:
+                rows = connection.execute(
+                    "SELECT episode_id, symbol, opened_ns, ended_ns, re_signals FROM episodes"
+                ).fetchall()
+            found.update((row[0], row) for row in rows)
+        return list(found.values())
 
     def close(self):
         for child in self.children:

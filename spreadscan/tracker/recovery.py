@@ -1,0 +1,218 @@
+"""What a tracker finds of its predecessors, however they ended.
+
+The newest part that can be read says what is open, and where in the ring it stood; signals after
+that are still in the ring, unless it was written over or made anew. A part that is damaged is read
+as far as it goes, set aside and succeeded by another with what was found; older parts are only
+looked at when that is not everything.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from spreadscan.errors import ConfigError
+from spreadscan.tracker.episode import Clocks, Episode, resumed
+from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
+from spreadscan.tracker.parts import (
+    LEGACY_NAME,
+    WORKING_SUFFIX,
+    Part,
+    archived_parts,
+    day_of,
+    ledger_parts,
+    set_aside,
+)
+from spreadscan.tracker.rows import SELECT_OPEN, episode_of
+from spreadscan.tracker.store import Batch, EpisodeStore, LedgerError, NewPart, is_damage
+
+__all__ = ["Opened", "Saved", "open_ledger"]
+
+# More than the ticks for which a row may wait to be stored anew.
+RECENT_FRAMES = 128
+_RECENT = (
+    f"SELECT {', '.join(FRAME_COLUMNS)} FROM frames"  # noqa: S608
+    f" ORDER BY frame_id DESC LIMIT {RECENT_FRAMES}"
+)
+
+
+class Saved(NamedTuple):
+    """What a part says of the run that wrote it."""
+
+    episodes: tuple[Episode, ...] = ()
+    """Open ones, oldest first, in the clock of their time."""
+    last_id: int = 0
+    ring_created_ns: int = 0
+    ring_sequence: int = 0
+    """Of the last signal applied, of the ring with that stamp."""
+    clocks: Clocks | None = None
+    """At its latest commit; None in a part that was never written by this build."""
+    previous: dict[tuple[str, str], int] = {}  # noqa: RUF012 -- never changed
+
+    def resumed(self, now: Clocks) -> list[Episode]:
+        """Return the open episodes in the running boot's clock, with their gaps marked."""
+        return [
+            resumed(episode, self.clocks or _clocks_of(episode), now) for episode in self.episodes
+        ]
+
+
+class Opened(NamedTuple):
+    """The ledger, ready for the next batch."""
+
+    store: EpisodeStore
+    saved: Saved
+    damaged: Sequence[str]
+    """One sentence for every part that was set aside."""
+
+
+def open_ledger(directory: Path, now: Clocks) -> Opened:
+    """Find the ledger in a folder, or begin it.
+
+    Raises:
+        ConfigError: the folder cannot be made or used, or the newest part is of a newer build.
+        LedgerError: the ledger cannot be opened or begun now.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _tidy(directory)
+    except OSError as error:
+        raise ConfigError(
+            str(directory), "tracker.data_dir", str(error), "a folder that can be written"
+        ) from None
+    damaged: list[tuple[Part, str]] = []
+    saved: Saved | None = None
+    for part in reversed(ledger_parts(directory)):
+        store = EpisodeStore(directory, part)
+        try:
+            found = load(store.opened())
+        except sqlite3.DatabaseError as error:
+            store.close()
+            if not is_damage(error):
+                raise LedgerError(store.file, str(error)) from None
+            damaged.append((part, str(error)))
+            saved = salvaged(store.file)
+            if saved is not None:
+                break
+        else:
+            if not damaged:
+                return Opened(store, found, ())
+            store.close()
+            saved = found
+            break
+    return _begun(directory, now, saved or Saved(), damaged)
+
+
+def load(connection: sqlite3.Connection) -> Saved:
+    """Read what a part says.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be read.
+    """
+    episodes = sorted(
+        map(episode_of, connection.execute(SELECT_OPEN).fetchall()),
+        key=lambda episode: episode.episode_id,
+    )
+    meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    (highest,) = connection.execute("SELECT max(episode_id) FROM episodes").fetchone()
+    clocks = connection.execute("SELECT * FROM clocks").fetchone()
+    previous = {
+        (direction, symbol): episode_id
+        for query in (
+            "SELECT direction, symbol, episode_id FROM previous",
+            """
+            SELECT direction, symbol, max(episode_id) FROM episodes
+            WHERE ending IS NOT NULL GROUP BY direction, symbol
+            """,
+        )
+        for direction, symbol, episode_id in connection.execute(query)
+    }
+    return Saved(
+        episodes=tuple(_counted(episodes, connection.execute(_RECENT).fetchall())),
+        last_id=max(meta.get("last_id", 0), highest or 0),
+        ring_created_ns=meta.get("ring_created_ns", 0),
+        ring_sequence=meta.get("ring_sequence", 0),
+        clocks=None if clocks is None else Clocks(*clocks),
+        previous=previous,
+    )
+
+
+def salvaged(file: Path) -> Saved | None:
+    """Read what a damaged part still says; None when that is not everything that counts."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as found:
+            # Lets SQLite open a file that lost its end, so that the pages before it can be read.
+            found.execute("PRAGMA writable_schema = ON")
+            return load(found)
+    except (sqlite3.Error, ValueError, TypeError):
+        return None
+
+
+def _begun(
+    directory: Path, now: Clocks, saved: Saved, damaged: Sequence[tuple[Part, str]]
+) -> Opened:
+    """Begin a part with what was found, then set aside what is damaged."""
+    numbers = [part.number for part in (*ledger_parts(directory), *archived_parts(directory))]
+    store = EpisodeStore(directory, Part(max(numbers, default=0), day_of(now.wall_ns)))
+    batch = Batch(
+        episodes=(),
+        frames=(),
+        ring_created_ns=saved.ring_created_ns,
+        ring_sequence=saved.ring_sequence,
+        last_id=saved.last_id,
+        clocks=saved.clocks or now,
+        is_synced=True,
+        new_part=NewPart(day_of(now.wall_ns), saved.episodes, saved.previous),
+    )
+    try:
+        store.commit(batch)
+        sentences = []
+        for part, reason in damaged:
+            file = part.ledger(directory)
+            aside = set_aside(file, now.wall_ns)
+            sentences.append(
+                f"{file}: damaged ({reason}), set aside as {aside.name};"
+                f" {store.file.name} goes on with {len(saved.episodes)} open episodes"
+            )
+    except (sqlite3.OperationalError, OSError) as error:
+        store.close()
+        raise LedgerError(store.file, str(error)) from None
+    return Opened(store, saved, sentences)
+
+
+def _tidy(directory: Path) -> None:
+    """Remove parts that were never finished, and give a version-1 ledger its place."""
+    for file in directory.glob(f"ledger-*{WORKING_SUFFIX}*"):
+        file.unlink()
+    legacy = directory / LEGACY_NAME
+    if not legacy.is_file():
+        return
+    part = Part(0, day_of(legacy.stat().st_mtime_ns))
+    for suffix in ("-wal", "-shm", ""):
+        side = legacy.with_name(legacy.name + suffix)
+        if side.exists():
+            target = part.ledger(directory)
+            side.rename(target.with_name(target.name + suffix))
+
+
+def _counted(episodes: Sequence[Episode], recent: Sequence[tuple[Any, ...]]) -> list[Episode]:
+    """Count the points that are newer than the episodes' rows, which may be some ticks behind."""
+    if not recent:
+        return list(episodes)
+    frames = [Frame.unpacked(row) for row in recent]
+    ids = np.concatenate([frame.episode_ids for frame in frames])
+    times_ms = np.concatenate([frame.t_ms for frame in frames])
+    counted = []
+    for episode in episodes:
+        seen_ms = (episode.last.time_ns - episode.opened_ns) // 1_000_000
+        newer = int(((ids == episode.episode_id) & (times_ms > seen_ms)).sum())
+        counted.append(msgspec.structs.replace(episode, snapshots=episode.snapshots + newer))
+    return counted
+
+
+def _clocks_of(episode: Episode) -> Clocks:
+    seen_ns = episode.last.time_ns
+    return Clocks(episode.boot_id, seen_ns, seen_ns + episode.opened_wall_ns - episode.opened_ns)
