@@ -22,6 +22,9 @@ from spreadscan.shm.layout import NUM_SOURCES
 
 __all__ = ["check_cpu_plan", "check_exchanges", "check_fees", "check_identity", "check_thresholds"]
 
+# 16 kB a route, 200 MB for as many as there can be.
+MAX_BASELINE_LOOKS = 4096
+
 
 def check_thresholds(file: Path, main: MainFile) -> None:
     """Refuse thresholds that contradict each other."""
@@ -48,6 +51,16 @@ def check_thresholds(file: Path, main: MainFile) -> None:
             "engine.max_spread_bps",
             str(engine.max_spread_bps),
             f"more than engine.open_net_bps ({engine.open_net_bps})",
+        )
+    tracker = main.tracker
+    looks = round(tracker.baseline_window_h * 3600 / tracker.baseline_interval_s)
+    if not tracker.baseline_min_samples <= looks <= MAX_BASELINE_LOOKS:
+        raise ConfigError(
+            str(file),
+            "tracker.baseline_window_h",
+            f"{tracker.baseline_window_h} ({looks} looks)",
+            f"tracker.baseline_min_samples ({tracker.baseline_min_samples}) to "
+            f"{MAX_BASELINE_LOOKS} looks of tracker.baseline_interval_s",
         )
     beat_ms = main.runtime.heartbeat_interval_ms
     if engine.feed_silence_ms < 5 * beat_ms:

@@ -169,6 +169,12 @@ class TrackerConfig(Branch, frozen=True):
     max_life_s: Positive
     max_suspended_s: Positive
     """An episode whose legs cannot be believed for this long is lost."""
+    baseline_window_h: Annotated[float, Meta(gt=0, le=168)]
+    """What is usual for a route is what it was over this long."""
+    baseline_interval_s: Annotated[float, Meta(ge=1, le=3600)]
+    """How often each route is looked at for it."""
+    baseline_min_samples: PositiveInt
+    """With fewer nothing is said to be usual."""
 
 
 class DiscoveryConfig(Branch, frozen=True):

@@ -36,6 +36,7 @@ PURE_FILES = (
     "tracker/schema.py",
     "tracker/snapshot.py",
     "tracker/table.py",
+    "tracker/windows.py",
     "discovery/evidence.py",
     "discovery/findings.py",
     "discovery/identity.py",

@@ -7,14 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spreadscan.model import Direction
-from spreadscan.shm.layout import MAX_SYMBOLS
+from spreadscan.shm.layout import MAX_DIRECTIONS, MAX_SYMBOLS
 from spreadscan.tracker.episode import Route
 from spreadscan.universe import Universe
 
-__all__ = ["MAX_DIRECTIONS", "RouteNames"]
-
-MAX_DIRECTIONS = 64
-"""A direction id is one bit of the control block's pause word."""
+__all__ = ["RouteNames"]
 
 
 class RouteNames(NamedTuple):

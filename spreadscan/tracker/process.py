@@ -17,6 +17,7 @@ from spreadscan.config import Config
 from spreadscan.runtime.process import Context
 from spreadscan.shm.layout import RING_CAPACITY, Histogram, TrackerCounter
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
+from spreadscan.tracker.baseline import Baselines
 from spreadscan.tracker.book import EpisodeBook, Rules
 from spreadscan.tracker.episode import Clocks, EpisodeIds
 from spreadscan.tracker.journal import Journal
@@ -67,6 +68,7 @@ def main(context: Context) -> None:
                 context.wait(min(wait_ns / 1e9, DRAIN_INTERVAL_S))
                 continue
             tracker.step()
+            tracker.keep_baselines()
             context.worked()
             interval_ns = context.config.tracker.snapshot_interval_ms * 1_000_000
             due_ns, skipped = next_due(due_ns, context.clock.monotonic_ns(), interval_ns)
@@ -133,6 +135,7 @@ class Tracker:
         self._rows = self._book.rows
         self._applied = self._resumed_position(opened)
         self._listing = Listing(context, self._book)
+        self._baselines = Baselines(context)
         self._journal = Journal(
             context, self._book, self._ring, writer(opened.store), self._boot_id
         )
@@ -149,6 +152,7 @@ class Tracker:
         self._drain_ring()
         self._listing.end_unlisted(self._clocks().offset_ns)
         self._snapshot()
+        self._baselines.look()
         self._journal.offer(self._applied, is_urgent=False)
         self._context.health.add(TrackerCounter.TICKS)
         self._publish()
@@ -177,7 +181,12 @@ class Tracker:
                 break
             left_s = (deadline_ns - self._context.clock.monotonic_ns()) / 1e9
             self._journal.collect(max(0.0, left_s))
+        self._baselines.close(timeout_s)
         self._publish()
+
+    def keep_baselines(self) -> None:
+        """Have them written to disk when that is due."""
+        self._baselines.save_if_due()
 
     def adopt_universe(self) -> None:
         """Go over to the context's universe; what it does not list is ended and stored."""

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from spreadscan.shm.layout import MAX_SYMBOLS
+from spreadscan.shm.layout import MAX_DIRECTIONS, MAX_SYMBOLS
 from spreadscan.tracker.columns import EPISODE_DTYPE, episode_of, write_episode
 from spreadscan.tracker.episode import Episode, Route
-from spreadscan.tracker.names import MAX_DIRECTIONS, RouteNames
+from spreadscan.tracker.names import RouteNames
 
 __all__ = ["OpenTable", "Rows"]
 
