@@ -148,6 +148,8 @@ class RawTicker(msgspec.Struct, frozen=True, kw_only=True):
     exchange_symbol: str
     price: float | None = None
     """USDT for one listed unit of price: the middle of bid and ask, else the mark or last price."""
+    book: tuple[float, float] | None = None
+    """Best bid and best ask, where they are a sane book."""
     index_price: float | None = None
     """What the exchange's index says the same unit costs on spot; perpetuals only."""
     turnover_usd: float | None = None

@@ -30,6 +30,8 @@ __all__ = [
     "UNIVERSE_FOLDER",
     "Confirmed",
     "End",
+    "Funded",
+    "FundingRow",
     "Head",
     "Line",
     "Lost",
@@ -103,6 +105,23 @@ class Confirmed(NoteBase, frozen=True, tag="confirmed"):
     price: Annotated[float, Meta(gt=0)]
 
 
+class FundingRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One perpetual's funding; units and unknowns as in ``layout.Funding``. Alone: none."""
+
+    symbol_id: Annotated[int, Meta(ge=0, lt=MAX_SYMBOLS)]
+    rate: float = 0.0
+    interval_s: Annotated[float, Meta(ge=0)] = 0.0
+    next_settlement_ms: Annotated[int, Meta(ge=0)] = 0
+
+
+class Funded(NoteBase, frozen=True, tag="funding"):
+    """The exchange told of its perpetuals' funding."""
+
+    age_ns: Annotated[int, Meta(ge=0)]
+    """Since it was asked."""
+    rows: list[FundingRow]
+
+
 class Lost(NoteBase, frozen=True, tag="lost"):
     """Entries are missing here."""
 
@@ -114,7 +133,7 @@ class End(NoteBase, frozen=True, tag="end"):
     """The feed ended in order."""
 
 
-Note = Head | Mark | Confirmed | Lost | End
+Note = Head | Mark | Confirmed | Funded | Lost | End
 _NOTES: msgspec.json.Decoder[Note] = msgspec.json.Decoder(Note)
 
 

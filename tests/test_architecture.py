@@ -51,6 +51,7 @@ PURE_FILES = (
     "feed/backlog.py",
     "feed/backoff.py",
     "feed/rotation.py",
+    "feed/contradiction.py",
     "feed/doubt.py",
     "feed/funding_book.py",
     "feed/rhythm.py",

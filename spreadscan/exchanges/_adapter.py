@@ -211,6 +211,8 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The request for the page after this body, None after the last."""
     tickers: tuple[TickerRequest, ...] = ()
     """Prices and volumes; of several answers the first that gives a value counts."""
+    book: TickerRequest | None = None
+    """Best bids and asks, asked for often; None: the first of ``tickers`` has them."""
     funding: FundingRequest | None = None
     """None where nothing is a perpetual."""
     plan: JsonPlan | ProtobufPlan

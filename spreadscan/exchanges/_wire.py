@@ -164,25 +164,26 @@ def _ticker(row: dict[str, Any], fields: TickerFields) -> RawTicker:
     turnover = _number_or_none(row.get(fields.turnover))
     if turnover is None:
         turnover = _turnover(_number_or_none(row.get(fields.volume)), last)
+    book = _book(_number_or_none(row.get(fields.bid)), _number_or_none(row.get(fields.ask)))
     return RawTicker(
         exchange_symbol=symbol,
-        price=_price(
-            _number_or_none(row.get(fields.bid)),
-            _number_or_none(row.get(fields.ask)),
-            _number_or_none(row.get(fields.mark)),
-            last,
-        ),
+        price=_price(book, _number_or_none(row.get(fields.mark)), last),
+        book=book,
         index_price=_number_or_none(row.get(fields.index)) or None,
         turnover_usd=turnover,
     )
 
 
+def _book(bid: float | None, ask: float | None) -> tuple[float, float] | None:
+    return (bid, ask) if bid and ask and bid < ask <= MAX_ASK_TO_BID * bid else None
+
+
 def _price(
-    bid: float | None, ask: float | None, mark: float | None, last: float | None
+    book: tuple[float, float] | None, mark: float | None, last: float | None
 ) -> float | None:
     """Return the middle of a sane book, else the mark price, else the last one."""
-    if bid and ask and bid < ask <= MAX_ASK_TO_BID * bid:
-        return bid / 2 + ask / 2
+    if book is not None:
+        return book[0] / 2 + book[1] / 2
     # Never traded, or dead: a mark price that still stands there is nobody's.
     if last == 0:
         return None

@@ -23,7 +23,8 @@ Quirks:
   are not yet listed.
 * 24-hour tickers: all of spot cost weight 80 of 6,000 a minute, delisted rows with them (book of
   zeros, last price left standing); all of futures cost 40 of 2,400, have no bid and ask, and only
-  rows that trade (*seen*). ``premiumIndex`` (mark and index price, funding) costs 10.
+  rows that trade (*seen*). ``premiumIndex`` (mark and index price, funding) costs 10. Best bids
+  and asks alone (``bookTicker``, the same names on both markets) cost 4 on spot, 5 on futures.
 * ``lastFundingRate`` is the rate of the settlement to come. ``fundingInfo`` (no weight; 500 in five
   minutes) tells intervals, and only of contracts whose terms were changed: 8 h is what the rest
   have. A settled contract keeps a row without a next settlement.
@@ -343,6 +344,7 @@ ADAPTER = Adapter(
             ),
             parse_instruments=parse_spot,
             tickers=(ticker_request("/api/v3/ticker/24hr", ticker_rows, SPOT_TICKER),),
+            book=ticker_request("/api/v3/ticker/bookTicker", ticker_rows, SPOT_TICKER),
             plan=SPOT_PLAN,
             limits=Limits(
                 topics_per_connection=1024,
@@ -362,6 +364,7 @@ ADAPTER = Adapter(
                 ticker_request("/fapi/v1/premiumIndex", ticker_rows, FUTURES_MARK),
                 ticker_request("/fapi/v1/ticker/24hr", ticker_rows, FUTURES_TICKER),
             ),
+            book=ticker_request("/fapi/v1/ticker/bookTicker", ticker_rows, SPOT_TICKER),
             funding=FundingRequest(
                 requests=(
                     RestRequest(path="/fapi/v1/premiumIndex"),

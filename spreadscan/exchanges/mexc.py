@@ -15,17 +15,16 @@ Spot quirks:
   in a full-width colon and a reason (*seen*); an accepted request is answered by its own topics.
 * ``quotePrecision`` and ``baseAssetPrecision`` count digits, while ``baseSizePrecision`` and
   ``quoteAmountPrecision`` are values: the least quantity and the least worth of an order.
-* ``isSpotTradingAllowed`` is false for a sixth of the pairs, large ones among them: they are
-  quoted, only not tradable through the API. ``tradeSideType`` other than 1 bars a side.
-* ``quoteVolume`` of a ticker may be null; ``volume`` is base coins. All tickers together cost a
-  weight of 25 or 40 (their pages disagree) of 300 in 10 s.
+* ``isSpotTradingAllowed`` is false for a sixth of the pairs, large ones among them, which are
+  quoted but not tradable through the API. ``tradeSideType`` other than 1 bars a side.
+* ``quoteVolume`` of a ticker may be null; ``volume`` is base coins. All tickers cost a weight of
+  25 or 40 (their pages disagree) of 300 in 10 s, all best bids and asks 10.
 
 Futures quirks:
 
 * There is no channel for best bid and ask: ``sub.depth.full`` with five levels sends the whole top
   of the book about every 300 ms, quiet contracts less often (*seen*), so no repetition is declared.
-  Rows are ``[price, contracts, orders]``, all numbers; ``cts`` is the engine's time. A contract is
-  ``contractSize`` coins.
+  Rows are ``[price, contracts, orders]``, all numbers; ``cts`` is the engine's time.
 * One symbol a subscribe frame, no request ids; the acknowledgement names no symbol, a refusal does
   in its text (*seen*). An unknown method is met with silence.
 * ``baseCoin`` is a name of their own where tickers collide; ``baseCoinName`` is the coin
@@ -373,6 +372,7 @@ ADAPTER = Adapter(
             instruments=RestRequest(path="/api/v3/exchangeInfo"),
             parse_instruments=parse_spot,
             tickers=(ticker_request("/api/v3/ticker/24hr", ticker_rows, SPOT_TICKER),),
+            book=ticker_request("/api/v3/ticker/bookTicker", ticker_rows, SPOT_TICKER),
             plan=SPOT_PLAN,
             limits=Limits(
                 topics_per_connection=30,

@@ -2,7 +2,8 @@
 
 A symbol is in doubt when it misses its first quote, a promised repetition, or any quote for
 ``symbol_s``. Only the second is proof by itself; a coin may be as quiet as it likes while REST
-knows no other price. What is subscribed anew and still not quoted is missing.
+knows no other price (``feed/contradiction.py``; where it tells no bid and ask, no price that is a
+jump away). What is subscribed anew and still not quoted is missing.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from enum import IntEnum
 
 import msgspec
 
+from spreadscan.feed.contradiction import Contradictions
 from spreadscan.feed.seen import ConnectionSeen, Seen, SilenceLimits, SymbolSeen
 
 __all__ = ["Doubts", "Findings"]
@@ -52,8 +54,9 @@ class _Memory(msgspec.Struct):
 class Doubts:
     """The doubts about one source's symbols."""
 
-    def __init__(self, limits: SilenceLimits) -> None:
+    def __init__(self, limits: SilenceLimits, contradictions: Contradictions) -> None:
         self._limits = limits
+        self._contradictions = contradictions
         self._memories: dict[str, _Memory] = {}
         self.missing: set[str] = set()
         """Asked for twice and not quoted."""
@@ -74,6 +77,14 @@ class Doubts:
         self._memories = memories
         self.missing &= memories.keys()
         self.halted &= memories.keys()
+
+    def hear(self) -> None:
+        """Take down whom the settled answer agrees with, also those whom nobody asked about."""
+        answer = self._contradictions.settled
+        assert answer is not None
+        agreeing = self._contradictions.agreeing & self._memories.keys()
+        for name in agreeing if answer.trading is None else agreeing & answer.trading:
+            self._memories[name].agreed_ns = max(self._memories[name].agreed_ns, answer.asked_ns)
 
     def judge(self, connection: ConnectionSeen, seen: Seen, awake_ns: int) -> Findings:
         """Judge the symbols of a connection that is alive, as far as is known.
@@ -140,7 +151,9 @@ class Doubts:
         in_doubt_ns = max(symbol.last_ns, memory.agreed_ns) + round(limits.symbol_s * S_TO_NS)
         if age_s <= limits.symbol_s or seen.now_ns <= in_doubt_ns:
             return False
-        verdict = self._verdict(symbol, in_doubt_ns, seen)
+        # An answer from the second half of the silence will do.
+        after_ns = in_doubt_ns - round(limits.symbol_s / 2 * S_TO_NS)
+        verdict = self._verdict(symbol, after_ns, seen)
         if verdict is _Verdict.PENDING:
             findings.must_ask = True
         elif verdict is _Verdict.NOT_TRADING:
@@ -151,14 +164,16 @@ class Doubts:
 
     def _verdict(self, symbol: SymbolSeen, after_ns: int, seen: Seen) -> _Verdict:
         """Return what REST, asked after a time, says about a symbol."""
-        answer = seen.answer
+        answer = self._contradictions.settled
         if answer is None or answer.asked_ns < after_ns:
             return _Verdict.PENDING
         if answer.failure is not None:
             return _Verdict.FINE
         if answer.trading is not None and symbol.symbol not in answer.trading:
             return _Verdict.NOT_TRADING
-        price, mid = answer.prices.get(symbol.symbol), seen.mid(symbol.symbol)
+        if symbol.symbol in self._contradictions.symbols:
+            return _Verdict.DIFFERS
+        price, mid = answer.prices.get(symbol.symbol), sum(seen.book(symbol.symbol)) / 2
         if not symbol.is_usable or price is None or mid <= 0:
             return _Verdict.FINE
         is_near = abs(price / mid - 1) <= self._limits.max_jump

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import Source
 from spreadscan.exchanges._adapter import FundingAnswer, FundingRequest
-from spreadscan.feed.funding_book import SOON_S, FundingBook, FundingPace, Known
+from spreadscan.feed.funding_book import SOON_S, FundingBook, FundingPace
 from spreadscan.feed.rest import Barred, RestDoor
+from spreadscan.rawlog import FundingRow
 from spreadscan.runtime.clock import Clock
 from spreadscan.shm.health import HealthWriter
 from spreadscan.shm.layout import MAX_SYMBOLS, FeedCounter
@@ -22,7 +23,6 @@ from spreadscan.shm.record_table import FundingTable
 __all__ = ["FundingRefresh"]
 
 SHOWN_CHARACTERS = 80
-NEVER = Known(rate=0.0, interval_s=0.0, is_interval_told=False, next_settlement_ms=0)
 
 
 class FundingRefresh:
@@ -35,6 +35,7 @@ class FundingRefresh:
         table: where records go; what an earlier feed left of this source is taken back, because
             its numbers may have been other symbols'.
         health: the feed's slot.
+        note: is told, with the time of asking, what goes into the table.
         clock: monotonic time for ages, wall time for settlements.
         chance: a number from 0 to 1, new at each call.
         log: the feed's logger.
@@ -50,6 +51,7 @@ class FundingRefresh:
         door: RestDoor,
         table: FundingTable,
         health: HealthWriter,
+        note: Callable[[list[FundingRow], int], None],
         clock: Clock,
         chance: Callable[[], float],
         log: logging.Logger,
@@ -59,6 +61,7 @@ class FundingRefresh:
         self._door = door
         self._table = table
         self._health = health
+        self._note = note
         self._clock = clock
         self._chance = chance
         self._log = log
@@ -69,7 +72,7 @@ class FundingRefresh:
         self._failure = ""
         if self._request is not None:
             for symbol_id in range(MAX_SYMBOLS):
-                self._write(symbol_id, NEVER, 0)
+                self._take_back(symbol_id)
 
     @property
     def trouble(self) -> str:
@@ -86,7 +89,7 @@ class FundingRefresh:
             return
         stay = {name for name, symbol_id in self._ids.items() if ids.get(name) == symbol_id}
         for name in self._ids.keys() - stay:
-            self._write(self._ids[name], NEVER, 0)
+            self._take_back(self._ids[name])
         self._ids = dict(ids)
         if self._book.adopt(ids, stay):
             soon_ns = self._clock.monotonic_ns() + round(SOON_S * self._chance() * 1e9)
@@ -133,8 +136,18 @@ class FundingRefresh:
 
     def _publish(self, answer: FundingAnswer, asked_ns: int) -> None:
         told = self._book.take(answer, self._clock.wall_ns() // 1_000_000)
-        for symbol, row in told.items():
-            self._write(self._ids[symbol], row, asked_ns)
+        rows = [
+            FundingRow(
+                symbol_id=self._ids[symbol],
+                rate=known.rate,
+                interval_s=known.interval_s,
+                next_settlement_ms=known.next_settlement_ms,
+            )
+            for symbol, known in told.items()
+        ]
+        for row in rows:
+            self._write(row, asked_ns)
+        self._note(rows, asked_ns)
         refused = self._book.refused(answer)
         if refused:
             symbol, reason = next(iter(refused.items()))
@@ -157,9 +170,12 @@ class FundingRefresh:
         self._health.set(FeedCounter.FUNDING_KNOWN, len(self._book.known))
         self._health.set(FeedCounter.FUNDING_MISSING, len(self._book.missing))
 
-    def _write(self, symbol_id: int, row: Known, asked_ns: int) -> None:
+    def _take_back(self, symbol_id: int) -> None:
+        self._write(FundingRow(symbol_id=symbol_id), 0)
+
+    def _write(self, row: FundingRow, asked_ns: int) -> None:
         self._table.write(
-            slot_of(self._source_id, symbol_id),
+            slot_of(self._source_id, row.symbol_id),
             rate=row.rate,
             interval_s=row.interval_s,
             next_settlement_ms=row.next_settlement_ms,

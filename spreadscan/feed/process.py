@@ -26,6 +26,7 @@ from spreadscan.kernel.sink import FeedSink
 from spreadscan.manners.allowances import allowances_of
 from spreadscan.manners.gates import RestGate
 from spreadscan.manners.shards import expected_rates
+from spreadscan.rawlog import FundingRow
 from spreadscan.runtime.plan_file import PlanFile
 from spreadscan.runtime.process import Context
 from spreadscan.runtime.trust import trust_of
@@ -125,6 +126,7 @@ class _Feed:
             door=door,
             table=context.regions.funding,
             health=context.health,
+            note=self._funded,
             clock=context.clock,
             chance=random.random,
             log=context.log,
@@ -229,6 +231,10 @@ class _Feed:
         if self._recorder is not None:
             self._recorder.confirmed(symbol_id, price)
         return self._sink.confirm(symbol_id, price)
+
+    def _funded(self, rows: list[FundingRow], asked_ns: int) -> None:
+        if self._recorder is not None:
+            self._recorder.funded(rows, asked_ns)
 
     def _reload(self) -> None:
         """Go over to the universe that is there now; one that cannot be used changes nothing."""

@@ -31,6 +31,8 @@ from spreadscan.rawlog import (
     UNIVERSE_FOLDER,
     Confirmed,
     End,
+    Funded,
+    FundingRow,
     Head,
     SegmentName,
     line_of,
@@ -115,6 +117,13 @@ class Recorder:
         note = msgspec.json.encode(Confirmed(symbol_id=symbol_id, price=price))
         # Where there is no room, the replay waits for a second quote instead.
         self._tap.put(NOTE, self._clock.monotonic_ns(), note)
+
+    def funded(self, rows: list[FundingRow], asked_ns: int) -> None:
+        """Note what the exchange told of funding when it was asked at a time."""
+        now_ns = self._clock.monotonic_ns()
+        note = msgspec.json.encode(Funded(age_ns=max(0, now_ns - asked_ns), rows=rows))
+        # Where there is no room, what was known before goes on in the replay, and grows old.
+        self._tap.put(NOTE, now_ns, note)
 
     def check(self) -> None:
         """Look after the writing thread; call it with every beat."""

@@ -3,12 +3,18 @@
 Times are monotonic nanoseconds, 0 for "not yet"; symbols are in the exchange's spelling.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["ConnectionSeen", "Seen", "SilenceLimits", "SpotAnswer", "SymbolSeen"]
+__all__ = ["Book", "ConnectionSeen", "Seen", "SilenceLimits", "SpotAnswer", "SymbolSeen"]
+
+# REST is asked often enough after it to find what a stall hides before connection_s is over.
+SUSPECT_SHARE = 3 / 8
+
+Book = tuple[float, float]
+"""Best bid and best ask."""
 
 # A promised repetition may be late, by the network's doing and by ours.
 REPEATS_MISSED = 2.5
@@ -26,6 +32,10 @@ class SilenceLimits(msgspec.Struct, frozen=True, kw_only=True):
     source_s: float
     exchange_s: float
     first_data_s: float
+    rest_lag_s: float = 4.0
+    """How old a REST answer may be when it is given: some are made anew only every 3 to 4 s."""
+    settle_s: float = 1.0
+    """How much later than REST a stream may tell the same."""
     max_jump: float
     """A price that REST contradicts by a larger share is not believed any more."""
 
@@ -35,6 +45,11 @@ class SilenceLimits(msgspec.Struct, frozen=True, kw_only=True):
         if self.repeats_every_s is None:
             return None
         return max(REPEATS_MISSED * self.repeats_every_s, self.symbol_s / 4)
+
+    @property
+    def suspect_s(self) -> float:
+        """Return how long a connection may be silent before REST is asked what it misses."""
+        return self.connection_s * SUSPECT_SHARE
 
     @property
     def doubt_s(self) -> float:
@@ -64,6 +79,8 @@ class ConnectionSeen(NamedTuple):
     """In its present life."""
     asked_ns: int
     """Since when something is asked for on it; its opening will do once it has quoted."""
+    carried: Sequence[str]
+    """All of its symbols."""
     symbols: Sequence[SymbolSeen]
     """Those that are not usable or were silent for ``SilenceLimits.doubt_s``; the others too, or
     not: nobody doubts them."""
@@ -73,8 +90,11 @@ class SpotAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What REST said of all symbols of the source, or that it could not be had."""
 
     asked_ns: int
+    answered_ns: int = 0
     prices: dict[str, float] = {}
     """In the exchange's units."""
+    books: dict[str, Book] = {}
+    """Best bid and ask in the exchange's units, where it tells them."""
     trading: frozenset[str] | None = None
     """Those that trade; None: not known."""
     failure: str | None = None
@@ -90,5 +110,7 @@ class Seen(NamedTuple):
     """The latest."""
     sibling_quotes: int | None
     """Quotes of the exchange's other market so far; None where no feed of it lives."""
-    mid: Callable[[str], float]
-    """The middle of a symbol's stored quote, in the exchange's units; 0: none."""
+    book: Callable[[str], Book]
+    """Bid and ask of a symbol's stored quote, in the exchange's units; zeros: none."""
+    silent: Callable[[int], Collection[str]]
+    """Usable symbols whose last quote came before a time."""

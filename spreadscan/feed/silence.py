@@ -6,6 +6,7 @@ Each level has its own limit and its own answer:
 * a symbol that misses a promised repetition, or that REST contradicts, is unusable and subscribed
   anew; one that is quiet and that REST agrees with stays as it is (``feed/doubt.py``);
 * a connection that pauses for longer than it ever does (``feed/rhythm.py``) is dropped, it alone;
+  so is one that is silent while REST shows that it misses something: the quiet ones are found so;
 * a source without a quote on any connection drops them all;
 * an exchange both of whose markets are silent, or whose REST fails as well, is down: nothing is
   done about single symbols until quotes are back.
@@ -18,6 +19,7 @@ from enum import IntEnum
 
 import msgspec
 
+from spreadscan.feed.contradiction import Contradictions
 from spreadscan.feed.doubt import Doubts
 from spreadscan.feed.rhythm import Rhythm
 from spreadscan.feed.seen import ConnectionSeen, Seen, SilenceLimits
@@ -25,6 +27,8 @@ from spreadscan.feed.seen import ConnectionSeen, Seen, SilenceLimits
 __all__ = ["Decisions", "Level", "Monitor"]
 
 S_TO_NS = 1_000_000_000
+# One of them could be a mistake, or so a long silence has to say.
+MISSED_ENOUGH = 2
 # A turn that comes this many turns late tells of a pause of ours.
 LATE_TURNS = 4
 
@@ -58,6 +62,8 @@ class _Line(msgspec.Struct):
     last_quote_ns: int = 0
     dropped_ns: int = 0
     """The life that was told to end."""
+    missed: int = 0
+    """How often REST knew something that it did not tell, in its present silence."""
 
 
 class Monitor:
@@ -79,7 +85,8 @@ class Monitor:
         self._last_quote_ns = 0
         self._sibling_quotes: int | None = None
         self._sibling_moved_ns = now_ns
-        self.doubts = Doubts(limits)
+        self._contradictions = Contradictions(limits)
+        self.doubts = Doubts(limits, self._contradictions)
 
     def look(self, seen: Seen) -> Decisions:
         """Judge one turn; call it every ``turn_s``."""
@@ -90,6 +97,7 @@ class Monitor:
         self._turn_ns = seen.now_ns
         self._follow(seen.connections)
         self.doubts.follow(symbol for row in seen.connections for symbol in row.symbols)
+        self._weigh(seen)
         decisions = Decisions(level=self._level(seen))
         living = [row for row in seen.connections if row.opened_ns]
         if decisions.level is not Level.LIVE:
@@ -99,7 +107,7 @@ class Monitor:
                     self._drop(row, "no quote on any connection", decisions)
             return decisions
         for row in living:
-            if reason := self._stalled(row, seen.now_ns):
+            if reason := self._stalled(row, seen.now_ns) or self._missing(row, seen, decisions):
                 self._drop(row, reason, decisions)
             else:
                 self._judge_symbols(row, seen, decisions)
@@ -116,6 +124,7 @@ class Monitor:
                 line.rhythm.begin()
             if row.opened_ns and row.last_quote_ns:
                 has_new = row.last_quote_ns > line.last_quote_ns
+                line.missed = 0 if has_new else line.missed
                 line.rhythm.count(has_quotes=has_new)
                 line.last_quote_ns = row.last_quote_ns
                 has_quotes |= has_new
@@ -125,6 +134,13 @@ class Monitor:
             self._source.begin()
         elif has_quotes or self._source.is_known:
             self._source.count(has_quotes=has_quotes)
+
+    def _weigh(self, seen: Seen) -> None:
+        """Let a new answer of REST speak for and against what is silent."""
+        if self._contradictions.weigh(seen):
+            self.doubts.hear()
+            for row in seen.connections:
+                self._lines[row.number].missed += self._contradictions.missed(row)
 
     def _new_line(self) -> _Line:
         limits = self._limits
@@ -182,6 +198,23 @@ class Monitor:
             return None
         return f"no quote for {silent_s:.1f} s, more than its {limit_s:.1f} s"
 
+    def _missing(self, connection: ConnectionSeen, seen: Seen, decisions: Decisions) -> str | None:
+        """Return why a connection that may be a quiet one is none; have REST asked about it."""
+        limits = self._limits
+        is_told_anyway = limits.repeat_s is not None and limits.repeat_s <= limits.connection_s
+        if is_told_anyway or not connection.last_quote_ns:
+            return None
+        silent_ns = seen.now_ns - max(connection.last_quote_ns, self._awake_ns)
+        if silent_ns <= limits.suspect_s * S_TO_NS:
+            return None
+        decisions.must_ask = True
+        missed = self._lines[connection.number].missed
+        if missed < (1 if silent_ns > limits.connection_s * S_TO_NS else MISSED_ENOUGH):
+            return None
+        known = self._contradictions.symbols.intersection(connection.carried)
+        self._contradictions.acted(known, seen)
+        return f"no quote for {silent_ns / S_TO_NS:.1f} s, but REST has others, {missed} times"
+
     def _judge_symbols(self, connection: ConnectionSeen, seen: Seen, decisions: Decisions) -> None:
         found = self.doubts.judge(connection, seen, self._awake_ns)
         decisions.must_ask |= found.must_ask
@@ -191,6 +224,7 @@ class Monitor:
             # Nothing else speaks for the connection either.
             self._drop(connection, f"{len(in_vain)} of its symbols are silent", decisions)
             return
+        self._contradictions.acted(self._contradictions.symbols.intersection(found.dead), seen)
         decisions.unusable += found.dead
         decisions.resubscribe += in_vain
 

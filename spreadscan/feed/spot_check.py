@@ -17,7 +17,7 @@ from spreadscan.runtime.clock import Clock
 
 __all__ = ["SpotCheck"]
 
-LISTING_TURNS = 6
+LISTING_TURNS = 20
 # A listing with fewer of our symbols is half a listing and says nothing about those it lacks.
 MIN_LISTED_SHARE = 0.8
 MAX_PAGES = 50
@@ -88,19 +88,24 @@ class SpotCheck:
             # TimeoutError is an OSError.
             reason = str(error) or type(error).__name__
             self._log.warning("REST: %s", reason)
-            self.answer = SpotAnswer(asked_ns=self._clock.monotonic_ns(), failure=reason)
+            now_ns = self._clock.monotonic_ns()
+            self.answer = SpotAnswer(asked_ns=now_ns, answered_ns=now_ns, failure=reason)
         self._next_ns = self._clock.monotonic_ns() + round(self._interval_s * 1e9)
 
     async def _answer(self) -> SpotAnswer:
+        spec = self._source.spec
         # The first list of tickers has every price; further ones tell what is not asked here.
-        ticker = self._source.spec.tickers[0]
+        ticker = spec.book or spec.tickers[0]
         body, asked_ns = await self._door.get(ticker.request)
+        answered_ns = self._clock.monotonic_ns()
         rows = await asyncio.to_thread(ticker.parse, body)
         if asked_ns >= self._next_listing_ns:
             self._trading = await self._listed_or_none()
             self._next_listing_ns = asked_ns + round(LISTING_TURNS * self._interval_s * 1e9)
         return SpotAnswer(
             asked_ns=asked_ns,
+            answered_ns=answered_ns,
+            books={row.exchange_symbol: row.book for row in rows if row.book is not None},
             prices={row.exchange_symbol: row.price for row in rows if row.price is not None},
             trading=self._trading,
         )

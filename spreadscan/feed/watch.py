@@ -14,7 +14,7 @@ from spreadscan.exchanges._adapter import MarketSpec
 from spreadscan.feed.backlog import Backlog
 from spreadscan.feed.connection import Connection
 from spreadscan.feed.fleet import Fleet, Legs
-from spreadscan.feed.seen import ConnectionSeen, Seen, SilenceLimits, SymbolSeen
+from spreadscan.feed.seen import Book, ConnectionSeen, Seen, SilenceLimits, SymbolSeen
 from spreadscan.feed.silence import Decisions, Level, Monitor
 from spreadscan.feed.spot_check import SpotCheck
 from spreadscan.kernel.sink import FeedSink
@@ -136,7 +136,8 @@ class Watch:
                 ],
                 answer=self._spot_check.answer,
                 sibling_quotes=self._sibling_quotes(),
-                mid=self._mid,
+                book=self._book,
+                silent=self._silent,
             )
         )
         for number, reason in decisions.drop.items():
@@ -168,6 +169,7 @@ class Watch:
             opened_ns=connection.opened_ns if listener is not None else 0,
             last_quote_ns=last_quote_ns,
             asked_ns=asked_ns,
+            carried=connection.symbols,
             symbols=[
                 SymbolSeen(
                     symbol,
@@ -186,10 +188,19 @@ class Watch:
         has_symbols = sibling.counters[FeedCounter.SYMBOLS_EXPECTED] > 0
         return sibling.counters[FeedCounter.QUOTES] if is_at_work and has_symbols else None
 
-    def _mid(self, symbol: str) -> float:
+    def _book(self, symbol: str) -> Book:
         symbol_id, multiplier = self._legs[symbol]
         record = self._prices.read(slot_of(self._source_id, symbol_id))
-        return 0.0 if record is None else float(record["bid"] + record["ask"]) / 2 * multiplier
+        if record is None:
+            return 0.0, 0.0
+        return float(record["bid"]) * multiplier, float(record["ask"]) * multiplier
+
+    def _silent(self, since_ns: int) -> list[str]:
+        return [
+            self._symbols[symbol_id]
+            for symbol_id in self._sink.silent(since_ns)
+            if symbol_id in self._symbols and self._sink.is_live(symbol_id)
+        ]
 
     def _act(self, decisions: Decisions) -> None:
         if decisions.must_ask:

@@ -25,6 +25,7 @@ __all__ = [
     "ask",
     "is_running",
     "running_programs",
+    "watched_programs",
 ]
 
 POLL_S = 0.02
@@ -44,6 +45,16 @@ class NothingRuns(SpreadscanError):  # noqa: N818 - named for what happened, as 
     def __init__(self, run_dir: str) -> None:
         self.run_dir = run_dir
         super().__init__(f"nothing is running: no program holds its lock in {run_dir}")
+
+
+def watched_programs(config: Config) -> list[Program]:
+    """Return the long-running programs of a configuration, in the order in which they start."""
+    active = {source.name for source in config.active_sources()}
+    return [
+        program
+        for program in programs().values()
+        if program.health_slot is not None and (program.source is None or program.source in active)
+    ]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +86,7 @@ def running_programs(config: Config) -> list[Program]:
         NothingRuns: there is none.
         RunFolderRefused: the locks cannot be looked at.
     """
-    found = [program for program in _candidates(config) if is_running(config, program)]
+    found = [program for program in watched_programs(config) if is_running(config, program)]
     if not found:
         raise NothingRuns(str(config.path(config.runtime.run_dir)))
     return found
@@ -123,7 +134,7 @@ class Follower:
     def standings(self) -> list[Standing]:
         """Return how every asked program stands, and every other that runs meanwhile."""
         found = []
-        for program in _candidates(self._config):
+        for program in watched_programs(self._config):
             lives = is_running(self._config, program)
             if lives or program.name in self._asked:
                 assert program.health_slot is not None, program.name
@@ -149,15 +160,6 @@ class Follower:
             if not missing or time.monotonic() >= deadline_s:
                 return [each for each in standings if each not in missing], missing
             time.sleep(POLL_S)
-
-
-def _candidates(config: Config) -> list[Program]:
-    active = {source.name for source in config.active_sources()}
-    return [
-        program
-        for program in programs().values()
-        if program.health_slot is not None and (program.source is None or program.source in active)
-    ]
 
 
 def is_running(config: Config, program: Program) -> bool:

@@ -28,7 +28,7 @@ from spreadscan.ops.replay_stages import (
     private_config,
     private_regions,
 )
-from spreadscan.rawlog import UNIVERSE_FOLDER, Confirmed, Head, Lost, Mark, RecordingError
+from spreadscan.rawlog import UNIVERSE_FOLDER, Confirmed, Funded, Head, Lost, Mark, RecordingError
 from spreadscan.shm.layout import TrackerCounter
 from spreadscan.shm.regions import Regions, remove_regions
 from spreadscan.universe import Universe, load_universe
@@ -128,6 +128,8 @@ class _Run:
             self._feeds[source_id].mark(content.symbol_id, content.flag)
         elif isinstance(content, Confirmed):
             self._feeds[source_id].confirm(content.symbol_id, content.price)
+        elif isinstance(content, Funded):
+            self._feeds[source_id].fund(content, time_ns)
         elif isinstance(content, Lost):
             self._feeds[source_id].mark_all()
         else:

@@ -24,9 +24,11 @@ from spreadscan.kernel.memory import SignalRing
 from spreadscan.kernel.scan import Scanner
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SignalType, SlotFlag
+from spreadscan.rawlog import Funded, FundingRow
 from spreadscan.runtime.process import Context
 from spreadscan.shm.health import HealthWriter
 from spreadscan.shm.layout import RING_CAPACITY, SIGNAL_DTYPE, RegionKind, TrackerCounter
+from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import Regions, attach_regions, create_regions, remove_regions
 from spreadscan.shm.ring import RingWriter
 from spreadscan.topology import ENGINE_SLOT, program_named
@@ -103,7 +105,8 @@ class Feed:
 
     def begin(self, session: str, universe: Universe) -> None:
         """Take the next segment's universe; in another session as a feed that starts anew."""
-        if session != self._session:
+        is_new = session != self._session
+        if is_new:
             self._session = session
             self.sessions += 1
             spec = self._source.spec
@@ -120,7 +123,11 @@ class Feed:
                 max_lag_ms=self._gates.max_lag_ms,
                 max_jump_pct=self._gates.max_jump_pct,
             )
-        self._legs = universe.legs(self._source.source_id)
+        before, self._legs = self._legs, universe.legs(self._source.source_id)
+        stay = {(name, symbol_id) for name, symbol_id, *_ in self._legs}
+        for name, symbol_id, *_ in before:
+            if is_new or (name, symbol_id) not in stay:
+                self._fund(FundingRow(symbol_id=symbol_id), 0)
         # What is no longer quoted as before was marked by the feed; its marks are recorded.
         self._extractor.set_legs(self._legs)
 
@@ -151,6 +158,11 @@ class Feed:
         if self._sink is not None:
             self._sink.confirm(symbol_id, price)
 
+    def fund(self, note: Funded, time_ns: int) -> None:
+        """Publish funding, as the feed did."""
+        for row in note.rows:
+            self._fund(row, time_ns - note.age_ns)
+
     def mark_all(self) -> None:
         """Make every symbol unusable: what was lost here may have changed any of them."""
         self.lost += 1
@@ -158,11 +170,23 @@ class Feed:
             self.mark(symbol_id, SlotFlag.DISCONNECTED)
 
     def end(self) -> None:
-        """Give the source up, as a feed does that ends, or the engine for one that was killed."""
+        """Give the source up, as a feed does that ends, or the engine for one that was killed.
+
+        What is known of funding stays and grows old.
+        """
         if self._sink is not None:
             self._sink.close()
             self._sink = None
             self._session = ""
+
+    def _fund(self, row: FundingRow, received_ns: int) -> None:
+        self._regions.funding.write(
+            slot_of(self._source.source_id, row.symbol_id),
+            rate=row.rate,
+            interval_s=row.interval_s,
+            next_settlement_ms=row.next_settlement_ms,
+            received_ns=received_ns,
+        )
 
 
 class Engine:

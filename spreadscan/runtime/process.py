@@ -45,15 +45,23 @@ from spreadscan.runtime.memory import freeze_garbage_collector, lock_process_mem
 from spreadscan.runtime.systemd import Systemd
 from spreadscan.shm.control import ControlReader, ControlState
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import ProcessState, RegionKind
+from spreadscan.shm.layout import EngineCounter, FeedCounter, ProcessState, RegionKind
 from spreadscan.shm.regions import Regions, attach_regions, lock_regions
-from spreadscan.topology import Program, program_named
+from spreadscan.topology import CpuRole, Program, program_named
 from spreadscan.universe import Universe, load_universe
 
 __all__ = ["Context", "run"]
 
 # More than the signals that can arrive between two waits.
 PIPE_BYTES = 4096
+
+
+RATE_INTERVAL_NS = 1_000_000_000
+# Role -> what is counted, and where its rate is shown.
+RATES: dict[CpuRole, tuple[int, int]] = {
+    CpuRole.FEED: (FeedCounter.FRAMES, FeedCounter.FRAMES_PER_S),
+    CpuRole.ENGINE: (EngineCounter.PASSES, EngineCounter.PASSES_PER_S),
+}
 
 
 class Context:
@@ -82,6 +90,8 @@ class Context:
         self.stopping = self.control.is_shutdown
         self._systemd = Systemd()
         self._has_worked = False
+        self._rated_ns = 0
+        self._rated_count = 0
         self._beat_interval_ns = config.runtime.heartbeat_interval_ms * 1_000_000
         self._next_beat_ns = 0
         self._wakeup: int | None = None
@@ -106,12 +116,25 @@ class Context:
         if now_ns >= self._next_beat_ns:
             self._next_beat_ns = now_ns + self._beat_interval_ns
             self.health.beat(now_ns)
+            self._publish_rate(now_ns)
             if self._has_worked and self._systemd.feed_watchdog(now_ns):
                 self._has_worked = False
         if self._control.generation() != self.control.generation:
             self.control = self._control.state()
             self.stopping = self.stopping or self.control.is_shutdown
         return not self.stopping
+
+    def _publish_rate(self, now_ns: int) -> None:
+        """Say once a second how much was done in it: readers then need not watch for one."""
+        elapsed_ns = now_ns - self._rated_ns
+        counters = RATES.get(self.program.cpu)
+        if counters is None or elapsed_ns < RATE_INTERVAL_NS:
+            return
+        counter, gauge = counters
+        done = self.health.get(counter)
+        if self._rated_ns:
+            self.health.set(gauge, round((done - self._rated_count) * 1e9 / elapsed_ns))
+        self._rated_ns, self._rated_count = now_ns, done
 
     def worked(self) -> None:
         """Say that the loop has done once what it is there for, whatever came of it."""

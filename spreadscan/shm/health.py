@@ -5,10 +5,12 @@ so that the last words of a dead process are never shown as live.
 """
 
 import os
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from spreadscan.kernel.health import HealthSlot
 from spreadscan.shm.layout import (
@@ -19,6 +21,10 @@ from spreadscan.shm.layout import (
 )
 from spreadscan.shm.pid import is_same_process, start_ticks
 from spreadscan.shm.region import Region
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["HealthReader", "HealthSnapshot", "HealthWriter", "bucket_floor_ns", "quantile_ns"]
 
@@ -75,6 +81,10 @@ class HealthWriter:
         """Set a gauge. Concurrency: the owner."""
         self.slot.set(counter, value)
 
+    def get(self, counter: int) -> int:
+        """Return a counter. Concurrency: the owner."""
+        return self.slot.get(counter)
+
     def record(self, histogram: int, value_ns: int) -> None:
         """Count a latency sample in nanoseconds. Concurrency: the owner."""
         self.slot.record(histogram, value_ns)
@@ -115,12 +125,18 @@ class HealthReader:
             Health.SLOTS + index * Health.SLOT_BYTES + Health.HEARTBEAT_NS
         )
 
-    def histogram(self, index: int, which: int) -> npt.NDArray[np.uint64]:
-        """Return the bucket counts of one histogram, shape (HISTOGRAM_BUCKETS,)."""
+    def buckets(self, index: int, which: int) -> list[int]:
+        """Return the bucket counts of one histogram, HISTOGRAM_BUCKETS of them."""
         base = Health.SLOTS + index * Health.SLOT_BYTES + Health.HISTOGRAMS
         base += which * Health.HISTOGRAM_BYTES
         load = self._region.mapping.load_word
-        return np.array([load(base + 8 * n) for n in range(HISTOGRAM_BUCKETS)], np.uint64)
+        return [load(base + 8 * n) for n in range(HISTOGRAM_BUCKETS)]
+
+    def histogram(self, index: int, which: int) -> "npt.NDArray[np.uint64]":
+        """Return the bucket counts of one histogram, shape (HISTOGRAM_BUCKETS,)."""
+        import numpy as np
+
+        return np.array(self.buckets(index, which), np.uint64)
 
     def _text(self, offset: int, size: int) -> str:
         load = self._region.mapping.load_word
@@ -136,16 +152,15 @@ def bucket_floor_ns(bucket: int) -> int:
     return (16 + step) << (octave - 1)
 
 
-def quantile_ns(histogram: npt.NDArray[np.uint64], quantile: float) -> int:
+def quantile_ns(histogram: "Sequence[int] | npt.NDArray[np.uint64]", quantile: float) -> int:
     """Return a quantile of the samples, within 6.25 %; 0 when there are none.
 
     Args:
-        histogram: bucket counts, shape (HISTOGRAM_BUCKETS,).
+        histogram: bucket counts, HISTOGRAM_BUCKETS of them.
         quantile: 0 to 1.
     """
-    total = int(histogram.sum())
-    if total == 0:
+    cumulated = list(accumulate(map(int, histogram)))
+    if cumulated[-1] == 0:
         return 0
-    cumulated = np.cumsum(histogram)
-    bucket = int(np.searchsorted(cumulated, max(1, round(quantile * total))))
+    bucket = bisect_left(cumulated, max(1, round(quantile * cumulated[-1])))
     return (bucket_floor_ns(bucket) + bucket_floor_ns(bucket + 1)) // 2

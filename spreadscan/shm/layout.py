@@ -19,8 +19,17 @@ Each shared word has one writer, named beside it. All integers are little-endian
 """
 
 from enum import IntEnum
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    from spreadscan.shm.dtypes import (
+        BASELINE_DTYPE,
+        FUNDING_DTYPE,
+        PRICE_DTYPE,
+        ROUTE_STATE_DTYPE,
+        SIGNAL_DTYPE,
+    )
+
 
 __all__ = [
     "BASELINE_DTYPE",
@@ -441,6 +450,8 @@ class FeedCounter(IntEnum):
     FUNDING_ANSWERS = 34
     FUNDING_FAILURES = 35
     FUNDING_ROWS_REFUSED = 36
+    FRAMES_PER_S = 48
+    """Of the last second."""
 
 
 class Gate(IntEnum):
@@ -487,6 +498,8 @@ class EngineCounter(IntEnum):
     """Routes whose last signal, before a restart, left them open."""
     SUPPRESSED = 16
     """First of NUM_GATES, indexed by Gate."""
+    PASSES_PER_S = 48
+    """Of the last second."""
 
 
 class TrackerCounter(IntEnum):
@@ -514,6 +527,8 @@ class TrackerCounter(IntEnum):
     """Of paths, while the ledger could not be written."""
     SIGNALS_LOST = 18
     """Written over before the ledger held them."""
+    EPISODES_SUSPENDED = 48
+    """Of the open ones: without two fresh legs now."""
 
 
 class Histogram:
@@ -535,91 +550,6 @@ class Histogram:
     TRACKER_TICK = 1
     TRACKER_RING_TO_TRACKER = 2
 
-
-PRICE_DTYPE = np.dtype(
-    {
-        "names": [
-            "bid", "ask", "bid_qty", "ask_qty", "exchange_ns", "received_ns", "update_id",
-            "flags", "epoch", "publish_delay_ns",
-        ],
-        "formats": ["<f8"] * 4 + ["<i8"] * 3 + ["<u2", "<u2", "<u4"],
-        "offsets": [
-            PriceData.BID, PriceData.ASK, PriceData.BID_QTY, PriceData.ASK_QTY,
-            PriceData.EXCHANGE_NS, PriceData.RECEIVED_NS, PriceData.UPDATE_ID,
-            PriceData.FLAGS, PriceData.EPOCH, PriceData.PUBLISH_DELAY_NS,
-        ],
-        "itemsize": PriceData.BYTES,
-    }
-)  # fmt: skip
-"""One price slot as a reader copies it."""
-
-SIGNAL_DTYPE = np.dtype(
-    {
-        "names": [
-            "sequence", "time_ns", "type", "version", "length",
-            "direction", "spot_source", "futures_source", "symbol_id", "spot_epoch",
-            "spot_bid", "spot_ask", "futures_bid", "futures_ask",
-            "spot_bid_qty", "spot_ask_qty", "futures_bid_qty", "futures_ask_qty",
-            "gross_bps", "net_bps", "executable_usd", "exit_bps", "spot_age_us",
-            "futures_age_us", "futures_epoch", "opening", "net_after_funding_bps", "z_score",
-        ],
-        "formats": ["<u8", "<i8", "<u2", "<u2", "<u4", "u1", "u1", "u1", "<u2", "<u2"]
-        + ["<f8"] * 4 + ["<f4"] * 4 + ["<f8"] * 2 + ["<f4"] * 2
-        + ["<u4", "<u4", "<u2", "<u4", "<f4", "<f4"],
-        "offsets": [
-            Signal.SEQUENCE, Signal.TIME_NS, Signal.TYPE, Signal.VERSION, Signal.LENGTH,
-            Signal.DIRECTION, Signal.SPOT_SOURCE, Signal.FUTURES_SOURCE, Signal.SYMBOL_ID,
-            Signal.SPOT_EPOCH,
-            Signal.SPOT_BID, Signal.SPOT_ASK, Signal.FUTURES_BID, Signal.FUTURES_ASK,
-            Signal.SPOT_BID_QTY, Signal.SPOT_ASK_QTY, Signal.FUTURES_BID_QTY,
-            Signal.FUTURES_ASK_QTY,
-            Signal.GROSS_BPS, Signal.NET_BPS, Signal.EXECUTABLE_USD, Signal.EXIT_BPS,
-            Signal.SPOT_AGE_US, Signal.FUTURES_AGE_US, Signal.FUTURES_EPOCH, Signal.OPENING,
-            Signal.NET_AFTER_FUNDING_BPS, Signal.Z_SCORE,
-        ],
-        "itemsize": Signal.BYTES,
-    }
-)  # fmt: skip
-"""One record of the ring."""
-
-FUNDING_DTYPE = np.dtype(
-    {
-        "names": ["seq", "rate", "interval_s", "next_settlement_ms", "received_ns"],
-        "formats": ["<u8", "<f8", "<f8", "<i8", "<i8"],
-        "offsets": [
-            Funding.SEQ, Funding.RATE, Funding.INTERVAL_S, Funding.NEXT_SETTLEMENT_MS,
-            Funding.RECEIVED_NS,
-        ],
-        "itemsize": Funding.RECORD_BYTES,
-    }
-)  # fmt: skip
-"""One slot's funding as a reader copies it."""
-
-BASELINE_DTYPE = np.dtype(
-    {
-        "names": ["seq", "median_bps", "mad_bps", "samples", "updated_ns"],
-        "formats": ["<u8", "<f4", "<f4", "<u4", "<i8"],
-        "offsets": [
-            Baseline.SEQ, Baseline.MEDIAN_BPS, Baseline.MAD_BPS, Baseline.SAMPLES,
-            Baseline.UPDATED_NS,
-        ],
-        "itemsize": Baseline.RECORD_BYTES,
-    }
-)  # fmt: skip
-"""One route's baseline as a reader copies it."""
-
-ROUTE_STATE_DTYPE = np.dtype(
-    {
-        "names": ["seq", "time_ns", "opening", "type", "net_bps"],
-        "formats": ["<u8", "<i8", "<u4", "<u2", "<f8"],
-        "offsets": [
-            RouteState.SEQ, RouteState.TIME_NS, RouteState.OPENING, RouteState.TYPE,
-            RouteState.NET_BPS,
-        ],
-        "itemsize": RouteState.BYTES,
-    }
-)  # fmt: skip
-"""One route's state as a reader copies it."""
 
 # kind -> (bytes, record bytes, capacity); the header repeats them and attach compares them.
 REGION_SHAPES = {
@@ -645,6 +575,16 @@ assert Baseline.RECORDS % CACHE_LINE == Routes.STATES % CACHE_LINE == 0
 assert CACHE_LINE % Baseline.RECORD_BYTES == CACHE_LINE % Routes.STATE_BYTES == 0
 assert Routes.GATE_ROW_BYTES % LINE_PAIR == 0
 assert max(Gate) < NUM_GATES
-assert EngineCounter.SUPPRESSED + NUM_GATES <= NUM_COUNTERS
+assert EngineCounter.SUPPRESSED + NUM_GATES <= EngineCounter.PASSES_PER_S < NUM_COUNTERS
 assert Health.SLOT_BYTES % LINE_PAIR == 0
-assert FeedCounter.FUNDING_ROWS_REFUSED < NUM_COUNTERS
+assert FeedCounter.FUNDING_ROWS_REFUSED < FeedCounter.FRAMES_PER_S < NUM_COUNTERS
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Return a dtype, made when it is first asked for: see ``dtypes``."""
+        if not name.endswith("_DTYPE"):
+            raise AttributeError(name)
+        from spreadscan.shm import dtypes
+
+        return getattr(dtypes, name)

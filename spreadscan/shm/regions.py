@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from spreadscan.config import ShmConfig
 from spreadscan.errors import RegionMissing, RegionRefused
 from spreadscan.shm.bitmap import DirtyBitmap
 from spreadscan.shm.layout import RegionKind
-from spreadscan.shm.price_store import PriceStore
-from spreadscan.shm.record_table import BaselineTable, FundingTable, RouteTable
 from spreadscan.shm.region import (
     UNFINISHED,
     Region,
@@ -17,6 +17,10 @@ from spreadscan.shm.region import (
     region_name,
     remove_region,
 )
+
+if TYPE_CHECKING:
+    from spreadscan.shm.price_store import PriceStore
+    from spreadscan.shm.record_table import BaselineTable, FundingTable, RouteTable
 
 __all__ = ["Regions", "attach_regions", "create_regions", "lock_regions", "remove_regions"]
 
@@ -31,16 +35,41 @@ class Regions:
 
     def __init__(self, attached: dict[RegionKind, Region]) -> None:
         self._attached = attached
-        if RegionKind.PRICES in attached:
-            self.prices = PriceStore(attached[RegionKind.PRICES])
-        if RegionKind.DIRTY in attached:
-            self.dirty = DirtyBitmap(attached[RegionKind.DIRTY])
-        if RegionKind.FUNDING in attached:
-            self.funding = FundingTable(attached[RegionKind.FUNDING])
-        if RegionKind.BASELINE in attached:
-            self.baseline = BaselineTable(attached[RegionKind.BASELINE])
-        if RegionKind.ROUTES in attached:
-            self.routes = RouteTable(attached[RegionKind.ROUTES])
+
+    # Imported when they are used: numpy comes with them, and a quick command has no need of it.
+
+    @cached_property
+    def prices(self) -> "PriceStore":
+        """The price store."""
+        from spreadscan.shm.price_store import PriceStore
+
+        return PriceStore(self._attached[RegionKind.PRICES])
+
+    @cached_property
+    def dirty(self) -> DirtyBitmap:
+        """The dirty bitmap."""
+        return DirtyBitmap(self._attached[RegionKind.DIRTY])
+
+    @cached_property
+    def funding(self) -> "FundingTable":
+        """Funding of every slot."""
+        from spreadscan.shm.record_table import FundingTable
+
+        return FundingTable(self._attached[RegionKind.FUNDING])
+
+    @cached_property
+    def baseline(self) -> "BaselineTable":
+        """Baselines of every route."""
+        from spreadscan.shm.record_table import BaselineTable
+
+        return BaselineTable(self._attached[RegionKind.BASELINE])
+
+    @cached_property
+    def routes(self) -> "RouteTable":
+        """What became of every route."""
+        from spreadscan.shm.record_table import RouteTable
+
+        return RouteTable(self._attached[RegionKind.ROUTES])
 
     @property
     def ring(self) -> Region:

@@ -231,7 +231,19 @@ def tickers(source, path, *rows):
 def test_spot_costs_the_middle_of_its_book():
     (row,) = tickers(SPOT, "/api/v3/ticker/24hr")
 
-    assert row == RawTicker(exchange_symbol="BTCUSDT", price=4.000001, turnover_usd=15.3)
+    assert row == RawTicker(
+        exchange_symbol="BTCUSDT", price=4.000001, book=(4.0, 4.000002), turnover_usd=15.3
+    )
+
+
+@pytest.mark.parametrize("source", [SPOT, FUTURES])
+def test_books_alone_are_cheaper(source):
+    row = {"symbol": "LTCUSDT", "bidPrice": "4.1", "bidQty": "431", "askPrice": "4.2"}
+
+    (found,) = source.spec.book.parse(orjson.dumps([row]))
+
+    assert source.spec.book.request.path.endswith("/ticker/bookTicker")
+    assert found == RawTicker(exchange_symbol="LTCUSDT", price=4.15, book=(4.1, 4.2))
 
 
 def test_spot_row_that_was_delisted_has_no_book():

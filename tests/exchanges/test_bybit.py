@@ -336,6 +336,7 @@ def test_ticker_costs_the_middle_of_its_book():
     assert row == RawTicker(
         exchange_symbol="BTCUSDT",
         price=(20517.96 + 20527.77) / 2,
+        book=(20517.96, 20527.77),
         turnover_usd=243765620.65899866,
     )
 

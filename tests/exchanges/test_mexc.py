@@ -390,6 +390,7 @@ def test_contract_costs_the_middle_of_its_book_and_tells_its_index():
     assert row == RawTicker(
         exchange_symbol="BTC_USDT",
         price=29019.25,
+        book=(29019.0, 29019.5),
         index_price=29006.2,
         turnover_usd=1105314649.44675,
     )

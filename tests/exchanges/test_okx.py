@@ -238,10 +238,9 @@ def test_volume_in_currency_is_quote_on_spot_and_coins_on_a_swap():
     (spot,) = tickers(SPOT, OKX_ROW | {"instId": "BTC-USDT"})
     (swap,) = tickers(FUTURES, OKX_ROW | {"instId": "BTC-USDT-SWAP"})
 
-    assert spot == RawTicker(exchange_symbol="BTC-USDT", price=43351.1, turnover_usd=2222.0)
-    assert swap == RawTicker(
-        exchange_symbol="BTC-USDT-SWAP", price=43351.1, turnover_usd=2222 * 43351.1
-    )
+    book = {"price": 43351.1, "book": (43351.0, 43351.2)}
+    assert spot == RawTicker(exchange_symbol="BTC-USDT", turnover_usd=2222.0, **book)
+    assert swap == RawTicker(exchange_symbol="BTC-USDT-SWAP", turnover_usd=2222 * 43351.1, **book)
 
 
 def test_documented_book_twelve_percent_wide_gives_way_to_the_last_price():

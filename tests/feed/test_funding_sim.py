@@ -34,6 +34,7 @@ class Refresh:
         self.exchange = exchange
         self.pace = FundingPace(**{"interval_s": 0.05, "settle_delay_s": 1.0} | pace)
         self.refresh = None
+        self.notes = []
 
     def run(self, body):
         async def life():
@@ -54,6 +55,7 @@ class Refresh:
                     ),
                     table=self.feed.regions.funding,
                     health=shared.health,
+                    note=lambda rows, asked_ns: self.notes.append((rows, asked_ns)),
                     clock=clock,
                     chance=lambda: 0.0,
                     log=logging.getLogger("test"),
@@ -132,7 +134,9 @@ def test_records_are_what_the_exchange_knows_within_its_limits(refresh_of, name)
         ids = refresh.adopt(0, COINS)
         await refresh.until(lambda: refresh.count(FeedCounter.FUNDING_KNOWN) == COINS)
         await refresh.until(lambda: refresh.is_true(ids))
+        rows, asked_ns = refresh.notes[-1]
         first_ns = refresh.record(100)["received_ns"]
+        assert (len(rows), asked_ns) == (COINS, first_ns)
         await refresh.until(lambda: refresh.record(100)["received_ns"] > first_ns)
 
         assert first_ns > 0

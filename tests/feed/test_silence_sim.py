@@ -34,6 +34,8 @@ LIMITS = {
     "spot_check_interval_s": 0.3,
 }
 
+FIFTHS = {"rest_lag_s": 0.8, "settle_s": 0.2}
+
 
 class Simulated:
     """The simulator of one exchange, REST included, on the feed's own loop."""
@@ -115,7 +117,9 @@ class Watched:
         )
         self.watch = Watch(
             source=feed.source,
-            limits=msgspec.structs.replace(silence_limits(settings, feed.source.spec), **limits),
+            limits=msgspec.structs.replace(
+                silence_limits(settings, feed.source.spec), **FIFTHS | limits
+            ),
             fleet=feed.fleet,
             sink=feed.sink,
             spot_check=self.spot_check,
@@ -206,6 +210,25 @@ def test_stalled_connection_is_made_anew_and_it_alone(make_watched):
     assert len(stalled) == 4
     assert others
     assert watched.watch.trouble == ""
+
+
+@pytest.mark.parametrize("name", ["binance_spot", "binance_futures", "okx_futures", "mexc_futures"])
+def test_stall_of_a_connection_too_quiet_for_a_rhythm_is_told_by_rest(make_watched, name):
+    # So that its pauses say nothing.
+    watched = make_watched(name, {"quiet_s": 0.1})
+    exchange = Simulated(watched.feed, rate_hz=500.0)
+
+    watched.run(
+        exchange,
+        lambda: watched.adopt(exchange.legs()),
+        watched.all_live,
+        lambda: exchange.mute(*(leg[0] for leg in watched.feed.legs)),
+        lambda: count(watched, FeedCounter.CONNECTS) > 1,
+        exchange.mute,
+        watched.all_live,
+    )
+
+    assert exchange.simulation.report()["overruns"] == 0
 
 
 @pytest.mark.parametrize(

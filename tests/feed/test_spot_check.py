@@ -17,7 +17,7 @@ from spreadscan.runtime.trust import Trust
 from spreadscan.shm.governor import Allowance, Budget, private_words
 
 SOURCE = source_named("binance_spot")
-TICKERS, LISTING = "/api/v3/ticker/24hr", "/api/v3/exchangeInfo"
+TICKERS, LISTING = "/api/v3/ticker/bookTicker", "/api/v3/exchangeInfo"
 INTERVAL_S = 5.0
 PATIENCE_S = 10.0
 SYMBOLS = ("AUSDT", "BUSDT", "CUSDT")
@@ -125,6 +125,7 @@ def test_answer_has_prices_and_what_trades(manual_clock):
     (answer,) = checked(manual_clock, ask, rest=rest)
 
     assert answer.prices == {"AUSDT": 100.0, "BUSDT": 200.0}
+    assert answer.books == {"AUSDT": (99.0, 101.0), "BUSDT": (199.0, 201.0)}
     assert answer.trading == {"AUSDT", "CUSDT"}
     assert answer.failure is None
     assert answer.asked_ns == manual_clock.monotonic_ns()
@@ -263,12 +264,12 @@ def test_loop_turns_while_a_body_is_parsed(manual_clock):
     def parse(body):
         has_begun.set()
         assert may_end.wait(PATIENCE_S)
-        return SOURCE.spec.tickers[0].parse(body)
-
-    ticker = msgspec.structs.replace(SOURCE.spec.tickers[0], parse=parse)
+        return SOURCE.spec.book.parse(body)
 
     class Slow:
-        spec = msgspec.structs.replace(SOURCE.spec, tickers=(ticker,))
+        spec = msgspec.structs.replace(
+            SOURCE.spec, book=msgspec.structs.replace(SOURCE.spec.book, parse=parse)
+        )
 
     async def turning(rest, check):
         question = asyncio.create_task(ask(rest, check))

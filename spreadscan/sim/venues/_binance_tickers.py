@@ -35,6 +35,8 @@ def tickers(venue: Venue, target: Target, now_ms: int, board: Board) -> list[Row
     if venue.market is Market.FUTURES:
         if target.path.endswith("premiumIndex"):
             return _premium_rows(venue, all_days, now_ms)
+        if target.path.endswith("bookTicker"):
+            return _futures_books(venue, all_days, now_ms)
         return _futures_rows(venue, all_days, now_ms)
     rows = _spot_rows(venue, all_days, now_ms)
     if target.path.endswith("bookTicker"):
@@ -109,6 +111,22 @@ def _futures_rows(venue: Venue, all_days: Iterable[Day], now_ms: int) -> list[Ro
         {**model, "symbol": stranger["symbol"]}
         for stranger in strangers(venue.market, venue.listings)
         if stranger["status"] == "TRADING"
+    ]
+
+
+def _futures_books(venue: Venue, all_days: Iterable[Day], now_ms: int) -> list[Row]:
+    """Return the best bids and asks of what trades."""
+    return [
+        {
+            "symbol": day.listing.exchange_symbol,
+            "bidPrice": day.price(day.quote.bid_ticks),
+            "bidQty": day.size(day.quote.bid_lots),
+            "askPrice": day.price(day.quote.ask_ticks),
+            "askQty": day.size(day.quote.ask_lots),
+            "time": now_ms,
+        }
+        for day in all_days
+        if day.listing.exchange_symbol not in venue.delisted
     ]
 
 

@@ -14,7 +14,7 @@ from spreadscan.sim.venues._funding import Funding, funding_of
 from spreadscan.sim.venues._mexc_listing import strangers
 from spreadscan.sim.venues._venue import Board, Venue
 
-__all__ = ["contract_funding", "contract_tickers", "tickers_24h"]
+__all__ = ["books_of", "contract_funding", "contract_tickers", "tickers_24h"]
 
 Row = dict[str, Any]
 # One listing in so many has no turnover, though it trades.
@@ -36,6 +36,12 @@ def tickers_24h(venue: Venue, now_ms: int, board: Board) -> list[Row]:
         if stranger["status"] != "3":
             rows.append(row)
     return [row for row in rows if row["symbol"] not in venue.delisted]
+
+
+def books_of(rows: list[Row]) -> list[Row]:
+    """Return what the list of best bids and asks has of these spot rows."""
+    names = ("symbol", "bidPrice", "bidQty", "askPrice", "askQty")
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def contract_tickers(venue: Venue, now_ms: int, board: Board) -> list[Row]:

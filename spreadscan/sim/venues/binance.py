@@ -57,6 +57,7 @@ ENDPOINTS = {
     Market.FUTURES: {
         "/fapi/v1/exchangeInfo": Endpoint("listing", 1),
         "/fapi/v1/ticker/24hr": Endpoint("tickers", 40, 1),
+        "/fapi/v1/ticker/bookTicker": Endpoint("tickers", 5, 2),
         "/fapi/v1/premiumIndex": Endpoint("tickers", 10, 1, also="funding"),
         FUNDING_INFO_PATH: Endpoint("funding", 0, window=Window(500, 300.0)),
     },

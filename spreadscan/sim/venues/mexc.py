@@ -17,7 +17,12 @@ from spreadscan.sim.universe import Coin, Listing, Naming, magnitude, prefixed
 from spreadscan.sim.venues._mexc_futures import MexcFuturesSession, encode_futures, read_futures
 from spreadscan.sim.venues._mexc_listing import contract_detail, exchange_info
 from spreadscan.sim.venues._mexc_spot import MAX_TOPICS, MexcSpotSession, encode_spot, read_spot
-from spreadscan.sim.venues._mexc_tickers import contract_funding, contract_tickers, tickers_24h
+from spreadscan.sim.venues._mexc_tickers import (
+    books_of,
+    contract_funding,
+    contract_tickers,
+    tickers_24h,
+)
 from spreadscan.sim.venues._venue import (
     Board,
     Client,
@@ -34,12 +39,14 @@ from spreadscan.sim.venues._venue import (
 
 __all__ = ["VENUE", "MexcVenue"]
 
+BOOK_PATH = "/api/v3/ticker/bookTicker"
 FUNDING_PATH = "/api/v1/contract/funding_rate"
 # Spot weights as in the documents of 2026, the same for one symbol or all.
 ENDPOINTS = {
     Market.SPOT: {
         "/api/v3/exchangeInfo": Endpoint("listing", 25),
         "/api/v3/ticker/24hr": Endpoint("tickers", 25),
+        BOOK_PATH: Endpoint("tickers", 10),
     },
     Market.FUTURES: {
         "/api/v1/contract/detail": Endpoint("listing"),
@@ -94,7 +101,8 @@ class MexcVenue:
             if is_listing:
                 body = exchange_info(self.listings, self.delisted, now_ms)
                 return RestReply(200, body, body["symbols"])
-            return _spot_tickers(tickers_24h(self, now_ms, board), wanted)
+            rows = tickers_24h(self, now_ms, board)
+            return _spot_tickers(books_of(rows) if target.path == BOOK_PATH else rows, wanted)
         if is_listing:
             return _contracts(contract_detail(self.listings, self.delisted), wanted)
         if target.path == FUNDING_PATH:
