@@ -105,6 +105,12 @@ class EpisodeBook:
         return len(self._table)
 
     @property
+    def suspended_count(self) -> int:
+        """How many of them are without two fresh legs."""
+        states = self._table.records["state"][self._table.rows]
+        return int((states == EpisodeState.SUSPENDED).sum())
+
+    @property
     def membership(self) -> int:
         """Changes whenever an episode opens, ends or is renumbered: derived arrays are old then."""
         return self._table.membership

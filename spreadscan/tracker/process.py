@@ -292,3 +292,4 @@ class Tracker:
         for name, counter in COUNTED.items():
             health.set(counter, getattr(self._book.tally, name))
         health.set(TrackerCounter.EPISODES_OPEN, len(self._book))
+        health.set(TrackerCounter.EPISODES_SUSPENDED, self._book.suspended_count)
