@@ -76,23 +76,34 @@ def make_config(tmp_path: Path, shm_prefix: str) -> ConfigFactory:
     """
 
     def make(overrides: dict[str, object]) -> Path:
-        folder = tmp_path / "config"
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(CONFIG, folder)
-        isolated: dict[str, object] = {
-            "shm.prefix": shm_prefix,
-            "shm.lock_memory": False,
-            "runtime.run_dir": "run",
-            "runtime.generated_dir": "generated",
-            "tracker.data_dir": "data",
-            "sim.rest_base": f"http://127.0.0.1:{free_port()}",
-            "sim.ws_base": f"ws://127.0.0.1:{free_port()}",
-        }
-        for dotted, value in (isolated | overrides).items():
-            _override(folder / _file_of(dotted), dotted, value)
-        return folder / "config.toml"
+        return write_config(tmp_path, shm_prefix, overrides)
 
     return make
+
+
+def write_config(root: Path, prefix: str, overrides: dict[str, object]) -> Path:
+    """Write the shipped configuration below ``root``, with memory and ports of its own."""
+    folder = root / "config"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(CONFIG, folder)
+    isolated: dict[str, object] = {
+        "shm.prefix": prefix,
+        "shm.lock_memory": False,
+        "runtime.run_dir": "run",
+        "runtime.generated_dir": "generated",
+        "tracker.data_dir": "data",
+        "sim.rest_base": f"http://127.0.0.1:{free_port()}",
+        "sim.ws_base": f"ws://127.0.0.1:{free_port()}",
+    }
+    for dotted, value in (isolated | overrides).items():
+        _override(folder / _file_of(dotted), dotted, value)
+    return folder / "config.toml"
+
+
+@pytest.fixture(scope="session")
+def config_writer() -> Callable[[Path, str, dict[str, object]], Path]:
+    """``write_config``, for fixtures that serve more than one test."""
+    return write_config
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ MARKS = {
     Phase.STARTING: ("…", "yellow"),
     Phase.READY: ("✓", "green"),
     Phase.DONE: ("✓", "green"),
+    Phase.HELD: ("-", "yellow"),
     Phase.GIVEN_UP: ("✗", "bold red"),
 }
 

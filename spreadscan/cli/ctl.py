@@ -12,6 +12,11 @@ COMMANDS = {
     "resume": "spreadscan.cli.pause:resume",
     "kill": "spreadscan.cli.pause:kill",
     "reload": "spreadscan.cli.reload:reload",
+    "start": "spreadscan.cli.services:start",
+    "stop": "spreadscan.cli.services:stop",
+    "restart": "spreadscan.cli.services:restart",
+    "shutdown": "spreadscan.cli.services:shutdown",
+    "logs": "spreadscan.cli.services:logs",
 }
 """Where each command is, in the order of --help; it is imported when it is called for."""
 

@@ -24,10 +24,11 @@ from spreadscan.cli.terminal import Terminal, is_hang_up
 from spreadscan.config import Config, load_config
 from spreadscan.errors import EXIT_FAILED, SpreadscanError
 from spreadscan.ops.board import Board, BoardState, closing_summary
-from spreadscan.ops.pipeline import SUPERVISOR_ROLE, Part, pipeline
+from spreadscan.ops.pipeline import SUPERVISOR_ROLE, Part, log_dir, pipeline
 from spreadscan.ops.reconcile import Phase, Policy
 from spreadscan.ops.reload import ask_for_reload
 from spreadscan.ops.supervisor import Supervisor
+from spreadscan.ops.supervisor_door import Reply, Request, SupervisorDoor, door_path
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.shm.regions import remove_regions
@@ -130,10 +131,11 @@ class _Run:
         self._supervisor = Supervisor(
             parts,
             config.shm,
-            config.path(config.runtime.run_dir) / "log",
+            log_dir(config),
             Policy(stop_timeout_s=config.runtime.stop_timeout_s),
             self._clock,
         )
+        self._door: SupervisorDoor
         self._board: Board | None = None
         self._last: BoardState | None = None
         self._stop_requests = 0
@@ -154,6 +156,8 @@ class _Run:
 
     def live(self) -> None:
         """Run until finished; children never outlive this call."""
+        door = SupervisorDoor(door_path(self._config.path(self._config.runtime.run_dir)))
+        self._door = door
         try:
             with self._screen() as show:
                 self._loop(show)
@@ -162,6 +166,7 @@ class _Run:
             while not self._supervisor.is_finished:
                 self._supervisor.step()
                 time.sleep(STEP_S)
+            door.close()
 
     def summary(self) -> dict[str, object]:
         """Return the closing object, as things stood when the stop began."""
@@ -217,10 +222,30 @@ class _Run:
                 if not has_looked_last:
                     self._look()
                 self._show(show)
+            self._door.serve(self._answer)
             supervisor.step()
             if self._stop_requests > 1:
                 supervisor.kill_all()
             time.sleep(STEP_S)
+
+    def _answer(self, request: Request) -> Reply:
+        """Do what ``spread-ctl`` asks for."""
+        supervisor = self._supervisor
+        if request.verb == "shutdown":
+            self._stop_requests = max(1, self._stop_requests)
+            return Reply()
+        if strangers := [name for name in request.programs if name not in supervisor.children]:
+            return Reply(refusal=f"{strangers[0]} is not part of this pipeline")
+        if supervisor.is_stopping:
+            return Reply(refusal="the pipeline is being stopped")
+        act = {
+            "start": supervisor.start_one,
+            "stop": supervisor.stop_one,
+            "restart": supervisor.restart_one,
+        }[request.verb]
+        for name in request.programs:
+            act(name)
+        return Reply(programs=request.programs)
 
     def _answer_hang_up(self, now_s: float) -> None:
         if self._is_hung_up:

@@ -15,7 +15,7 @@ from spreadscan.config_diff import DISCOVERY, SIMULATOR
 from spreadscan.ops.reconcile import Desired
 from spreadscan.topology import Program, programs
 
-__all__ = ["SUPERVISOR_ROLE", "Part", "pipeline"]
+__all__ = ["SUPERVISOR_ROLE", "Part", "log_dir", "pipeline"]
 
 SUPERVISOR_ROLE = "spreadscan-up"
 """Of the lock that the supervisor holds."""
@@ -32,6 +32,11 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Its health slot says RUNNING when it is ready."""
     ready_line: str | None = None
     """Without a slot: the beginning of the line of its log that says so."""
+
+
+def log_dir(config: Config) -> Path:
+    """Return where the supervisor writes a log a program."""
+    return config.path(config.runtime.run_dir) / "log"
 
 
 def pipeline(

@@ -6,7 +6,8 @@
 
 A program starts when everything it starts after is ready or done. A crashed one starts again
 after a delay that doubles up to a bound; one that the operator must mend (exit 78), or that fails
-too often, is given up, which ends the run. Stopping goes in waves, the highest first: feeds before
+too often, is given up, which ends the run. An operator may have one end and start again, or end and
+stay so. Stopping goes in waves, the highest first: feeds before
 the engine before the tracker, so that nothing that was signalled is left unread.
 """
 
@@ -27,7 +28,9 @@ __all__ = [
     "Start",
     "Terminate",
     "exited",
+    "held",
     "is_stopped",
+    "let_start",
     "ready",
     "reconcile",
     "started",
@@ -45,6 +48,8 @@ class Phase(StrEnum):
     DONE = "done"
     """A one-shot that ended well."""
     GIVEN_UP = "given up"
+    HELD = "stopped"
+    """By an operator; only an operator starts it again."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,11 +87,15 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     terminated_ns: int | None = None
     """When it was asked to stop."""
     is_killed: bool = False
+    stays_down: bool = False
+    """What the end it was asked for is to be followed by: nothing, or another start."""
     failures: int = 0
     """In a row."""
     restarts: int = 0
     """In all."""
     was_ready: bool = False
+    is_asked_end: bool = False
+    """Its last life ended because it was asked to."""
     exit_code: int | None = None
     """Of its last life; negative is a signal, as in subprocess."""
 
@@ -128,7 +137,12 @@ def reconcile(
     """Return what to do now; empty when there is only to wait."""
     if is_stopping:
         return _stopping(desired, children, now_ns, policy)
-    return [
+    overdue: list[Action] = [
+        Kill(wanted.name)
+        for wanted in desired
+        if _is_overdue(children[wanted.name], now_ns, policy)
+    ]
+    return overdue + [
         Start(wanted.name)
         for wanted in desired
         if children[wanted.name].phase is Phase.WAITING
@@ -150,7 +164,8 @@ def started(child: Child, now_ns: int) -> Child:
         started_ns=now_ns,
         terminated_ns=None,
         is_killed=False,
-        restarts=child.restarts + (child.exit_code is not None),
+        restarts=child.restarts + (child.exit_code is not None and not child.is_asked_end),
+        is_asked_end=False,
     )
 
 
@@ -165,10 +180,29 @@ def terminated(child: Child, now_ns: int, *, is_killed: bool) -> Child:
     return msgspec.structs.replace(child, terminated_ns=since_ns, is_killed=is_killed)
 
 
+def let_start(child: Child) -> Child:
+    """Return the child after an operator asked for it: one that stays down is due at once."""
+    if child.phase is Phase.HELD:
+        return msgspec.structs.replace(child, phase=Phase.WAITING, due_ns=0)
+    return msgspec.structs.replace(child, stays_down=False)
+
+
+def held(child: Child) -> Child:
+    """Return the child after an operator asked for its end: for now, or with its process."""
+    if child.is_running:
+        return msgspec.structs.replace(child, stays_down=True)
+    return msgspec.structs.replace(child, phase=Phase.HELD)
+
+
 def exited(wanted: Desired, child: Child, code: int, now_ns: int, policy: Policy) -> Child:
     """Return the child after its process ended with ``code``."""
     if child.terminated_ns is not None:
-        return msgspec.structs.replace(child, phase=Phase.WAITING, exit_code=code)
+        # Asked for, so it is neither a failure nor a restart.
+        phase = Phase.HELD if child.stays_down else Phase.WAITING
+        return msgspec.structs.replace(
+            child, phase=phase, exit_code=code, is_asked_end=True, due_ns=0, failures=0,
+            stays_down=False,
+        )  # fmt: skip
     if wanted.is_oneshot and code == 0:
         return msgspec.structs.replace(child, phase=Phase.DONE, exit_code=code, was_ready=True)
     lived_s = (now_ns - child.started_ns) / 1e9
@@ -199,6 +233,15 @@ def _stopping(
             continue
         if child.terminated_ns is None:
             actions.append(Terminate(wanted.name))
-        elif now_ns - child.terminated_ns >= policy.stop_timeout_s * 1e9:
+        elif _is_overdue(child, now_ns, policy):
             actions.append(Kill(wanted.name))
     return actions
+
+
+def _is_overdue(child: Child, now_ns: int, policy: Policy) -> bool:
+    return (
+        child.is_running
+        and not child.is_killed
+        and child.terminated_ns is not None
+        and now_ns - child.terminated_ns >= policy.stop_timeout_s * 1e9
+    )

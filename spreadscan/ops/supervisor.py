@@ -20,7 +20,9 @@ from spreadscan.ops.reconcile import (
     Start,
     Terminate,
     exited,
+    held,
     is_stopped,
+    let_start,
     ready,
     reconcile,
     started,
@@ -96,8 +98,10 @@ class Supervisor:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every program is ready or done."""
-        return all(child.phase in {Phase.READY, Phase.DONE} for child in self.children.values())
+        """Whether every program is ready or done, or stopped by an operator."""
+        return all(
+            child.phase in {Phase.READY, Phase.DONE, Phase.HELD} for child in self.children.values()
+        )
 
     @property
     def died(self) -> list[str]:
@@ -140,6 +144,20 @@ class Supervisor:
         """Stop everything in order, with the following steps."""
         self.is_stopping = True
 
+    def stop_one(self, name: str) -> None:
+        """End one program and leave it so, with the following steps; others go on."""
+        self._become(name, held(self.children[name]))
+        self._end(name)
+
+    def start_one(self, name: str) -> None:
+        """Start one program that was stopped, with the following steps."""
+        self._become(name, let_start(self.children[name]))
+
+    def restart_one(self, name: str) -> None:
+        """End one program and start it again, with the following steps; others go on."""
+        self.start_one(name)
+        self._end(name)
+
     def kill_all(self) -> None:
         """End every child now, out of order."""
         self.is_stopping = True
@@ -148,6 +166,13 @@ class Supervisor:
             if self.children[name].is_running:
                 process.kill()
                 self._become(name, terminated(self.children[name], now_ns, is_killed=True))
+
+    def _end(self, name: str) -> None:
+        child = self.children[name]
+        if child.is_running and child.terminated_ns is None:
+            self._processes[name].terminate()
+            now_ns = self._clock.monotonic_ns()
+            self._become(name, terminated(child, now_ns, is_killed=False))
 
     def _become(self, name: str, child: Child) -> None:
         self.children[name] = child

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spreadscan.errors import AlreadyRunning, RunFolderRefused
 
-__all__ = ["CONTROL_ROLE", "RoleLock", "control_lock", "is_lock_held"]
+__all__ = ["CONTROL_ROLE", "RoleLock", "control_lock", "is_lock_held", "lock_owner"]
 
 CONTROL_ROLE = "control"
 """Of whoever writes the control block."""
@@ -88,6 +88,17 @@ def is_lock_held(folder: Path, role: str) -> bool:
     finally:
         os.close(descriptor)
     return int(_FLOCK.unpack(answer)[0]) != fcntl.F_UNLCK
+
+
+def lock_owner(folder: Path, role: str) -> int | None:
+    """Return the pid that a held lock's file names; None when nobody holds it.
+
+    To send a signal to, not to prove anything by: see ``is_lock_held``.
+    """
+    if not is_lock_held(folder, role):
+        return None
+    word = _lock_path(folder, role).read_text(encoding="ascii", errors="replace").split()
+    return int(word[1]) if len(word) == 2 and word[1].isdigit() else None
 
 
 def _lock_path(folder: Path, role: str) -> Path:

@@ -13,7 +13,9 @@ from spreadscan.ops.reconcile import (
     Start,
     Terminate,
     exited,
+    held,
     is_stopped,
+    let_start,
     ready,
     reconcile,
     started,
@@ -191,3 +193,38 @@ def test_every_run_comes_to_an_end(codes, stop_after):
             break
 
     assert is_stopped(children)
+
+
+def test_restart_that_was_asked_for_is_neither_a_failure_nor_a_restart():
+    running = ready(started(Child(failures=2), 0))
+    asked = terminated(running, 5 * SECOND, is_killed=False)
+
+    ended = exited(FEED, asked, 0, 6 * SECOND, POLICY)
+    actions = decide(all_in(Phase.READY) | {"feed": ended, "init": Child(phase=Phase.DONE)})
+    again = started(ended, 7 * SECOND)
+
+    assert (ended.phase, ended.failures) == (Phase.WAITING, 0)
+    assert actions == [Start("feed")]
+    assert (again.restarts, again.terminated_ns) == (0, None)
+
+
+def test_program_that_an_operator_stopped_stays_down_until_it_is_started():
+    running = ready(started(Child(), 0))
+    stopped = exited(
+        FEED, terminated(held(running), 0, is_killed=False), 0, SECOND, POLICY
+    )  # fmt: skip
+    others = all_in(Phase.READY) | {"init": Child(phase=Phase.DONE)}
+
+    assert stopped.phase is Phase.HELD
+    assert decide(others | {"feed": stopped}, 100 * SECOND) == []
+    assert decide(others | {"feed": let_start(stopped)}) == [Start("feed")]
+    assert is_stopped({"feed": stopped})
+
+
+def test_program_that_does_not_end_when_an_operator_asks_is_killed():
+    running = ready(started(Child(), 0))
+    asked = terminated(held(running), 0, is_killed=False)
+    others = all_in(Phase.READY) | {"init": Child(phase=Phase.DONE), "feed": asked}
+
+    assert decide(others, 4 * SECOND) == []
+    assert decide(others, 5 * SECOND) == [Kill("feed")]
