@@ -527,7 +527,7 @@ class TrackerCounter(IntEnum):
     """Of paths, while the ledger could not be written."""
     SIGNALS_LOST = 18
     """Written over before the ledger held them."""
-    EPISODES_SUSPENDED = 48
+    EPISODES_SUSPENDED = 19
     """Of the open ones: without two fresh legs now."""
 
 
