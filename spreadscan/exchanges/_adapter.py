@@ -10,7 +10,7 @@ A *path* names a value inside a frame: ``"data.0.bids.0.1"`` is the second item 
 has is taken.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -20,7 +20,7 @@ __all__ = [
     "Ack",
     "Adapter",
     "Control",
-    "FundingAnswer",
+    "FundingRefused",
     "FundingRequest",
     "Heartbeat",
     "Ignored",
@@ -97,21 +97,22 @@ class TickerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Body to rows; raises DiscoveryError when it is no such answer."""
 
 
-class FundingAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The funding of every contract that an answer tells of."""
+class FundingRefused(msgspec.Struct, frozen=True):
+    """A row about funding that cannot be used."""
 
-    rows: list[RawFunding]
-    refused: dict[str, str]
-    """Why a row was left out, by exchange symbol; ``""`` is for all that name none."""
+    exchange_symbol: str
+    """``""`` where it names none."""
+    reason: str
 
 
 class FundingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """GETs that together tell the funding of all perpetuals at once."""
 
     requests: tuple[RestRequest, ...]
-    parse: Callable[[Sequence[bytes]], FundingAnswer]
-    """Their bodies, in order, to rows; raises DiscoveryError when one is no such answer, or when
-    not one row can be used."""
+    parse: Callable[[Sequence[bytes]], Iterator[RawFunding | FundingRefused]]
+    """Their bodies, in order, to rows, one after the other, so that quotes may come in between.
+    Raises DiscoveryError before the first row when a body is no such answer, and after the last
+    one when none of them can be used."""
 
 
 class Ack(msgspec.Struct, frozen=True):

@@ -5,13 +5,14 @@ A row that cannot be used is left out with its reason, and costs no other row.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from spreadscan.errors import DiscoveryError
-from spreadscan.exchanges._adapter import FundingAnswer, FundingRequest, RestRequest
+from spreadscan.exchanges._adapter import FundingRefused, FundingRequest, RestRequest
 from spreadscan.model import RawFunding
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "funding_request",
     "interval_s",
     "read_funding",
-    "row_of",
 ]
 
 FundingRows = list[msgspec.Raw]
@@ -63,19 +63,19 @@ def funding_request(
         query: of the request.
     """
 
-    def parse(bodies: Sequence[bytes]) -> FundingAnswer:
+    def parse(bodies: Sequence[bytes]) -> Iterator[RawFunding | FundingRefused]:
         (body,) = bodies
-        return read_funding(read_rows(body), fields)
+        yield from read_funding(read_rows(body), fields)
 
     return FundingRequest(requests=(RestRequest(path=path, query=query),), parse=parse)
 
 
 def read_funding(
-    rows: Iterable[msgspec.Raw],
+    rows: FundingRows,
     fields: FundingFields,
     complete: Callable[[RawFunding], RawFunding] = lambda row: row,
-) -> FundingAnswer:
-    """Return the rows that can be used, and why the others cannot.
+) -> Iterator[RawFunding | FundingRefused]:
+    """Yield the rows that can be used, and why the others cannot.
 
     Args:
         rows: as they stand in the body.
@@ -83,25 +83,34 @@ def read_funding(
         complete: adds what the exchange tells elsewhere; raises DiscoveryError to refuse a row.
 
     Raises:
-        DiscoveryError: not one row can be used; the message tells of the first.
+        DiscoveryError: after the last row, when none can be used; the message tells of one.
     """
-    found: list[RawFunding] = []
-    refused: dict[str, str] = {}
+    row_type = _row_type(fields)
+    is_any, refused = False, FundingRefused("", "no row")
     for raw in rows:
         symbol = ""
         try:
-            row = row_of(raw)
-            symbol = _name(row.get(fields.symbol))
-            found.append(complete(_funding(symbol, row, fields)))
+            row = _row(raw, row_type)
+            symbol = _name(getattr(row, fields.symbol))
+            found = complete(_funding(symbol, row, fields))
         except DiscoveryError as error:
-            refused[symbol] = str(error)
-    if not found:
-        told = "no row"
-        if refused:
-            symbol, reason = next(iter(refused.items()))
-            told = f"{len(refused)} rows and none of use, {symbol!r} {reason}"
-        raise DiscoveryError(f"found {told}; expected the funding of some contract")
-    return FundingAnswer(rows=found, refused=refused)
+            refused = FundingRefused(symbol, str(error))
+            yield refused
+        else:
+            is_any = True
+            yield found
+    if not is_any:
+        raise DiscoveryError(
+            f"found {len(rows)} rows and none of use ({refused.exchange_symbol!r}: "
+            f"{refused.reason}), expected the funding of some contract"
+        )
+
+
+@cache
+def _row_type(fields: FundingFields) -> type[msgspec.Struct]:
+    """Return a row's shape: what is wanted of it, of whatever type; the rest is stepped over."""
+    wanted = (fields.symbol, fields.rate, fields.next_ms, fields.hours, fields.following_ms)
+    return msgspec.defstruct("Row", [(name, Any, None) for name in wanted if name])
 
 
 def interval_s(found: Any, unit_s: float = HOUR_S) -> float:
@@ -121,29 +130,24 @@ def interval_s(found: Any, unit_s: float = HOUR_S) -> float:
     return seconds
 
 
-def row_of(raw: msgspec.Raw) -> dict[str, Any]:
-    """Return one row.
-
-    Raises:
-        DiscoveryError: it is no object.
-    """
+def _row(raw: msgspec.Raw, row_type: type[msgspec.Struct]) -> msgspec.Struct:
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        return msgspec.json.decode(raw, type=row_type)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DiscoveryError(f"no row: {error}") from None
 
 
-def _funding(symbol: str, row: dict[str, Any], fields: FundingFields) -> RawFunding:
-    rate = _number(row.get(fields.rate), "a rate")
+def _funding(symbol: str, row: msgspec.Struct, fields: FundingFields) -> RawFunding:
+    rate = _number(getattr(row, fields.rate), "a rate")
     if not abs(rate) <= MAX_RATE:
         raise DiscoveryError(f"found a rate of {rate:g}, expected at most {MAX_RATE:g}")
-    next_ms = _time_ms(row.get(fields.next_ms))
-    if fields.following_ms:
-        following_ms = _time_ms(row.get(fields.following_ms))
-        between_ms = following_ms - next_ms if next_ms and following_ms else None
-        interval = interval_s(between_ms, 0.001)
-    else:
-        interval = interval_s(row.get(fields.hours))
+    next_ms = _time_ms(getattr(row, fields.next_ms))
+    interval = 0.0
+    if fields.hours:
+        interval = interval_s(getattr(row, fields.hours))
+    elif fields.following_ms:
+        following_ms = _time_ms(getattr(row, fields.following_ms))
+        interval = interval_s(following_ms - next_ms if next_ms and following_ms else None, 0.001)
     return RawFunding(
         exchange_symbol=symbol, rate=rate, interval_s=interval, next_settlement_ms=next_ms
     )

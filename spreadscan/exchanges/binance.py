@@ -35,7 +35,8 @@ five minutes for one address, futures publish none; 24 h of life. The server pin
 answers, so no heartbeat is declared.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -46,7 +47,7 @@ from spreadscan.exchanges._adapter import (
     Ack,
     Adapter,
     Control,
-    FundingAnswer,
+    FundingRefused,
     FundingRequest,
     Ignored,
     JsonPlan,
@@ -61,7 +62,6 @@ from spreadscan.exchanges._funding import (
     FundingRows,
     interval_s,
     read_funding,
-    row_of,
 )
 from spreadscan.exchanges._wire import (
     TickerFields,
@@ -250,8 +250,13 @@ def _kind(row: _FuturesRow) -> ContractKind:
     )
 
 
-def parse_funding(bodies: Sequence[bytes]) -> FundingAnswer:
-    """Return the rows of ``/fapi/v1/premiumIndex`` with the intervals of ``/fapi/v1/fundingInfo``.
+class _FundingInfo(msgspec.Struct):
+    symbol: str
+    fundingIntervalHours: Any = None
+
+
+def parse_funding(bodies: Sequence[bytes]) -> Iterator[RawFunding | FundingRefused]:
+    """Yield the rows of ``/fapi/v1/premiumIndex`` with the intervals of ``/fapi/v1/fundingInfo``.
 
     Raises:
         DiscoveryError: a body is none of the two, or no row can be used.
@@ -268,17 +273,15 @@ def parse_funding(bodies: Sequence[bytes]) -> FundingAnswer:
             return row
         return msgspec.structs.replace(row, interval_s=USUAL_INTERVAL_S, is_interval_assumed=True)
 
-    return read_funding(read_listing(rates, FundingRows), FUNDING, complete)
+    yield from read_funding(read_listing(rates, FundingRows), FUNDING, complete)
 
 
 def _hours(body: bytes) -> dict[str, Any]:
-    found: dict[Any, Any] = {}
+    found: dict[str, Any] = {}
     for raw in read_listing(body, FundingRows):
-        try:
-            row = row_of(raw)
-        except DiscoveryError:
-            continue
-        found[row.get("symbol")] = row.get("fundingIntervalHours")
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            row = msgspec.json.decode(raw, type=_FundingInfo)
+            found[row.symbol] = row.fundingIntervalHours
     if not found:
         # Hundreds of contracts were changed; without the list all would seem to be usual.
         raise DiscoveryError("found no contract in the list of intervals, expected some")

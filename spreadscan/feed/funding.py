@@ -6,13 +6,14 @@ goes wrong leaves the records as they are: each carries its age, and so does a d
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import Source
-from spreadscan.exchanges._adapter import FundingAnswer, FundingRequest
-from spreadscan.feed.funding_book import SOON_S, FundingBook, FundingPace
+from spreadscan.exchanges._adapter import FundingRefused, FundingRequest
+from spreadscan.feed.funding_book import SOON_S, FundingBook, FundingPace, Known
 from spreadscan.feed.rest import Barred, RestDoor
+from spreadscan.model import RawFunding
 from spreadscan.rawlog import FundingRow
 from spreadscan.runtime.clock import Clock
 from spreadscan.shm.health import HealthWriter
@@ -23,6 +24,8 @@ from spreadscan.shm.record_table import FundingTable
 __all__ = ["FundingRefresh"]
 
 SHOWN_CHARACTERS = 80
+# Some 10 us each: quotes wait no longer for a slice than for a burst of their own.
+SLICE_ROWS = 32
 
 
 class FundingRefresh:
@@ -117,6 +120,7 @@ class FundingRefresh:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _ask(self, request: FundingRequest) -> None:
+        ids = self._ids
         try:
             bodies, asked_ns = [], 0
             for part in request.requests:
@@ -124,34 +128,40 @@ class FundingRefresh:
                 bodies.append(body)
                 # All of it is at least as new as the oldest part.
                 asked_ns = asked_ns or at_ns
-            answer = await asyncio.to_thread(request.parse, bodies)
+            await self._publish(request.parse(bodies), asked_ns)
         except (Barred, OSError, DiscoveryError) as error:
             # TimeoutError is an OSError, and says nothing.
             self._failed(str(error) or type(error).__name__)
-        else:
-            self._publish(answer, asked_ns)
         now_ms = self._clock.wall_ns() // 1_000_000
-        wait_s = self._book.wait_s(now_ms, self._chance())
+        # Symbols that came while rows were read may have been missed.
+        is_whole = self._ids is ids
+        wait_s = self._book.wait_s(now_ms, self._chance()) if is_whole else SOON_S
         self._next_ns = self._clock.monotonic_ns() + round(wait_s * 1e9)
 
-    def _publish(self, answer: FundingAnswer, asked_ns: int) -> None:
-        told = self._book.take(answer, self._clock.wall_ns() // 1_000_000)
-        rows = [
-            FundingRow(
-                symbol_id=self._ids[symbol],
-                rate=known.rate,
-                interval_s=known.interval_s,
-                next_settlement_ms=known.next_settlement_ms,
-            )
-            for symbol, known in told.items()
-        ]
-        for row in rows:
-            self._write(row, asked_ns)
-        self._note(rows, asked_ns)
-        refused = self._book.refused(answer)
+    async def _publish(self, rows: Iterator[RawFunding | FundingRefused], asked_ns: int) -> None:
+        now_ms = self._clock.wall_ns() // 1_000_000
+        told: dict[str, FundingRow] = {}
+        refused: list[FundingRefused] = []
+        for number, row in enumerate(rows, start=1):
+            if isinstance(row, FundingRefused):
+                # One without a symbol may be about any.
+                if not row.exchange_symbol or row.exchange_symbol in self._ids:
+                    refused.append(row)
+            elif (known := self._book.take(row, now_ms)) is not None:
+                told[row.exchange_symbol] = self._row(row.exchange_symbol, known)
+                self._write(told[row.exchange_symbol], asked_ns)
+            if number % SLICE_ROWS == 0:
+                # Quotes have come meanwhile, and another universe may have.
+                await asyncio.sleep(0)
+        self._book.end_answer(told)
+        rows_now = [row for name, row in told.items() if self._ids.get(name) == row.symbol_id]
+        self._note(rows_now, asked_ns)
         if refused:
-            symbol, reason = next(iter(refused.items()))
-            self._log.debug("funding: %d rows left out, %s: %s", len(refused), symbol, reason)
+            first = refused[0]
+            self._log.debug(
+                "funding: %d rows left out, %s: %s",
+                len(refused), first.exchange_symbol, first.reason,
+            )  # fmt: skip
         self._health.add(FeedCounter.FUNDING_ANSWERS)
         self._health.add(FeedCounter.FUNDING_ROWS_REFUSED, len(refused))
         self._count()
@@ -169,6 +179,14 @@ class FundingRefresh:
     def _count(self) -> None:
         self._health.set(FeedCounter.FUNDING_KNOWN, len(self._book.known))
         self._health.set(FeedCounter.FUNDING_MISSING, len(self._book.missing))
+
+    def _row(self, symbol: str, known: Known) -> FundingRow:
+        return FundingRow(
+            symbol_id=self._ids[symbol],
+            rate=known.rate,
+            interval_s=known.interval_s,
+            next_settlement_ms=known.next_settlement_ms,
+        )
 
     def _take_back(self, symbol_id: int) -> None:
         self._write(FundingRow(symbol_id=symbol_id), 0)

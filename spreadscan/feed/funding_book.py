@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from spreadscan.exchanges._adapter import FundingAnswer
 from spreadscan.model import RawFunding
 
 __all__ = ["FundingBook", "FundingPace", "Known"]
@@ -65,29 +64,21 @@ class FundingBook:
         self.missing &= self.symbols
         return bool(self.symbols - self.known.keys())
 
-    def take(self, answer: FundingAnswer, now_ms: int) -> dict[str, Known]:
-        """Enter an answer; return what it tells of the symbols that matter.
+    def take(self, row: RawFunding, now_ms: int) -> Known | None:
+        """Enter one row of an answer; return what is known now, None when it does not matter.
 
         Args:
-            answer: of all that the exchange has.
+            row: as the exchange tells it.
             now_ms: Unix milliseconds.
         """
-        told = {
-            row.exchange_symbol: self._known(row, now_ms)
-            for row in answer.rows
-            if row.exchange_symbol in self.symbols
-        }
-        self.known |= told
-        self.missing = self.symbols - told.keys()
-        return told
+        if row.exchange_symbol not in self.symbols:
+            return None
+        known = self.known[row.exchange_symbol] = self._known(row, now_ms)
+        return known
 
-    def refused(self, answer: FundingAnswer) -> dict[str, str]:
-        """Return why rows that matter were left out; those without a symbol may matter."""
-        return {
-            symbol: reason
-            for symbol, reason in answer.refused.items()
-            if not symbol or symbol in self.symbols
-        }
+    def end_answer(self, told: Collection[str]) -> None:
+        """Note which symbols an answer told of, now that it is at its end."""
+        self.missing = self.symbols.difference(told)
 
     def wait_s(self, now_ms: int, chance: float) -> float:
         """Return for how long the next question has time.

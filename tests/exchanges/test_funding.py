@@ -6,6 +6,7 @@ import math
 import orjson
 import pytest
 from funding_bodies import FUNDING, TOLD
+from funding_cases import answer_of
 
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import source_named, sources
@@ -53,7 +54,7 @@ def written(bodies):
 
 
 def parsed(name, bodies):
-    return source_named(name).spec.funding.parse(written(bodies))
+    return answer_of(source_named(name).spec.funding.parse(written(bodies)))
 
 
 def figures(row):
@@ -193,7 +194,7 @@ def test_body_that_tells_of_no_funding_is_refused_as_such(name, body):
     others = written(FUNDING[name])[1:]
 
     with pytest.raises(DiscoveryError):
-        funding.parse([body, *others])
+        answer_of(funding.parse([body, *others]))
 
 
 def test_answer_cut_anywhere_is_refused_as_such(name):
@@ -202,7 +203,7 @@ def test_answer_cut_anywhere_is_refused_as_such(name):
 
     for size in range(len(first)):
         with pytest.raises(DiscoveryError):
-            funding.parse([first[:size], *others])
+            answer_of(funding.parse([first[:size], *others]))
 
 
 def test_answer_with_one_byte_wrong_is_read_or_refused_and_nothing_else(name):
@@ -214,7 +215,9 @@ def test_answer_with_one_byte_wrong_is_read_or_refused_and_nothing_else(name):
             spoilt = bytearray(body)
             spoilt[at] ^= 0x15
             try:
-                answer = funding.parse([*bodies[:which], bytes(spoilt), *bodies[which + 1 :]])
+                answer = answer_of(
+                    funding.parse([*bodies[:which], bytes(spoilt), *bodies[which + 1 :]])
+                )
             except DiscoveryError:
                 continue
             for row in answer.rows:

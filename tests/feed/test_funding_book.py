@@ -2,7 +2,6 @@
 
 import pytest
 
-from spreadscan.exchanges._adapter import FundingAnswer
 from spreadscan.feed.funding_book import FundingBook, FundingPace
 from spreadscan.model import RawFunding
 
@@ -21,8 +20,12 @@ def row(symbol, rate=0.0001, hours=8, *, next_ms=NOW_MS + HOUR_MS, is_assumed=Fa
     )
 
 
-def answer(*rows):
-    return FundingAnswer(rows=list(rows), refused={})
+def take(book, *rows, now_ms=NOW_MS):
+    """Enter a whole answer; return what it told of the symbols that matter."""
+    found = {row.exchange_symbol: book.take(row, now_ms) for row in rows}
+    told = {name: known for name, known in found.items() if known is not None}
+    book.end_answer(told)
+    return told
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def book():
 
 
 def test_only_symbols_that_matter_are_told_of(book):
-    told = book.take(answer(row("A", 0.0002), row("C")), NOW_MS)
+    told = take(book, row("A", 0.0002), row("C"))
 
     assert {name: (known.rate, known.interval_s) for name, known in told.items()} == {
         "A": (0.0002, 8 * HOUR_S)
@@ -42,50 +45,42 @@ def test_only_symbols_that_matter_are_told_of(book):
 
 
 def test_what_an_answer_lacks_stays_as_it_was_known(book):
-    book.take(answer(row("A"), row("B", -0.0003)), NOW_MS)
+    take(book, row("A"), row("B", -0.0003))
 
-    told = book.take(answer(row("A", 0.0009)), NOW_MS)
+    told = take(book, row("A", 0.0009))
 
     assert told.keys() == {"A"}
     assert book.known["B"].rate == -0.0003
     assert book.missing == {"B"}
 
 
-def test_refused_rows_count_when_they_matter_or_name_nobody(book):
-    refused = {"B": "no rate", "C": "no rate", "": "no row"}
-
-    found = book.refused(FundingAnswer(rows=[row("A")], refused=refused))
-
-    assert found == {"B": "no rate", "": "no row"}
-
-
 def test_interval_that_changes_is_taken_at_once(book):
-    book.take(answer(row("A", hours=8)), NOW_MS)
+    take(book, row("A", hours=8))
 
-    told = book.take(answer(row("A", hours=1)), NOW_MS)
+    told = take(book, row("A", hours=1))
 
     assert told["A"].interval_s == HOUR_S
 
 
 def test_interval_once_named_stands_against_an_assumed_or_unknown_one(book):
-    book.take(answer(row("A", hours=4), row("B", hours=4)), NOW_MS)
+    take(book, row("A", hours=4), row("B", hours=4))
 
-    told = book.take(answer(row("A", hours=8, is_assumed=True), row("B", hours=0)), NOW_MS)
+    told = take(book, row("A", hours=8, is_assumed=True), row("B", hours=0))
 
     assert {known.interval_s for known in told.values()} == {4 * HOUR_S}
     assert all(known.is_interval_told for known in told.values())
 
 
 def test_interval_once_named_falls_when_the_next_settlement_is_further_away(book):
-    book.take(answer(row("A", hours=4), row("B", hours=4)), NOW_MS)
+    take(book, row("A", hours=4), row("B", hours=4))
     later_ms = NOW_MS + 2 * HOUR_MS
     far_ms = later_ms + 7 * HOUR_MS
 
-    told = book.take(
-        answer(
-            row("A", hours=8, is_assumed=True, next_ms=far_ms), row("B", hours=0, next_ms=far_ms)
-        ),
-        later_ms,
+    told = take(
+        book,
+        row("A", hours=8, is_assumed=True, next_ms=far_ms),
+        row("B", hours=0, next_ms=far_ms),
+        now_ms=later_ms,
     )
 
     assert (told["A"].interval_s, told["A"].is_interval_told) == (8 * HOUR_S, False)
@@ -93,18 +88,16 @@ def test_interval_once_named_falls_when_the_next_settlement_is_further_away(book
 
 
 def test_assumed_interval_is_replaced_by_the_next_one_whatever_it_is(book):
-    book.take(
-        answer(row("A", hours=8, is_assumed=True), row("B", hours=8, is_assumed=True)), NOW_MS
-    )
+    take(book, row("A", hours=8, is_assumed=True), row("B", hours=8, is_assumed=True))
 
-    told = book.take(answer(row("A", hours=2), row("B", hours=0)), NOW_MS)
+    told = take(book, row("A", hours=2), row("B", hours=0))
 
     assert (told["A"].interval_s, told["A"].is_interval_told) == (2 * HOUR_S, True)
     assert (told["B"].interval_s, told["B"].is_interval_told) == (0.0, False)
 
 
 def test_symbols_that_are_gone_are_forgotten_and_new_ones_are_wanted(book):
-    book.take(answer(row("A"), row("B")), NOW_MS)
+    take(book, row("A"), row("B"))
 
     assert not book.adopt(["A"], ["A"])
     assert book.known.keys() == {"A"}
@@ -118,14 +111,14 @@ def test_symbols_that_are_gone_are_forgotten_and_new_ones_are_wanted(book):
 def test_next_question_comes_around_the_interval(book, chance, expected_s):
     assert book.wait_s(NOW_MS, chance) == pytest.approx(expected_s)
 
-    book.take(answer(row("A")), NOW_MS)
+    take(book, row("A"))
 
     assert book.wait_s(NOW_MS, chance) == pytest.approx(expected_s)
 
 
 def test_next_question_comes_soon_after_a_settlement(book):
     settled_ms = NOW_MS + 5_000
-    book.take(answer(row("A"), row("B", next_ms=settled_ms)), NOW_MS)
+    take(book, row("A"), row("B", next_ms=settled_ms))
 
     waits_s = [book.wait_s(NOW_MS, chance) for chance in (0.0, 1.0)]
 
@@ -133,6 +126,6 @@ def test_next_question_comes_soon_after_a_settlement(book):
 
 
 def test_settlement_that_is_over_or_unknown_hastens_nothing(book):
-    book.take(answer(row("A", next_ms=NOW_MS - 5_000), row("B", next_ms=0)), NOW_MS)
+    take(book, row("A", next_ms=NOW_MS - 5_000), row("B", next_ms=0))
 
     assert book.wait_s(NOW_MS, 0.5) == pytest.approx(60.0)

@@ -3,14 +3,17 @@
 import asyncio
 import logging
 
+import msgspec
 import pytest
 from simulated_cases import Simulated
 
 from spreadscan.exchanges import sources
+from spreadscan.exchanges._adapter import FundingRefused
 from spreadscan.feed.funding import FundingRefresh
 from spreadscan.feed.funding_book import FundingPace
 from spreadscan.feed.rest import RestDoor
 from spreadscan.manners.gates import RestGate
+from spreadscan.model import RawFunding
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.shm.governor import Allowance, Budget, private_words
 from spreadscan.shm.health import HealthReader
@@ -283,6 +286,69 @@ def test_who_is_told_to_ask_less_asks_no_more(refresh_of):
         assert "rest_while_banned_s" not in refresh.exchange.ledger().overruns
         assert "429" in refresh.refresh.trouble
         assert refresh.is_true(ids)
+
+    refresh.run(body)
+
+
+def declare(refresh, parse):
+    """Let the exchange's answers mean something else."""
+    source = refresh.feed.source
+    funding = msgspec.structs.replace(source.spec.funding, parse=parse)
+    source.spec = msgspec.structs.replace(source.spec, funding=funding)
+
+
+def told(symbol):
+    return RawFunding(exchange_symbol=symbol, rate=0.0002, interval_s=3600.0)
+
+
+def test_rows_that_cannot_be_used_are_counted_when_they_may_be_ours(refresh_of):
+    refresh = refresh_of("okx_futures")
+    rows = [
+        FundingRefused("BNB-USDT-SWAP", "no rate"), FundingRefused("STRANGER", "no rate"),
+        FundingRefused("", "no row"), told("BTC-USDT-SWAP"), told("STRANGER"),
+    ]  # fmt: skip
+    declare(refresh, lambda _bodies: iter(rows))
+
+    async def body(refresh):
+        ids = refresh.adopt(0, COINS)
+        await refresh.answered()
+        refused, answers = (
+            refresh.count(counter)
+            for counter in (FeedCounter.FUNDING_ROWS_REFUSED, FeedCounter.FUNDING_ANSWERS)
+        )
+
+        assert refused == 2 * answers
+        assert refresh.record(ids["BTC-USDT-SWAP"])["rate"] == 0.0002
+        assert refresh.record(ids["BNB-USDT-SWAP"])["received_ns"] == 0
+        assert refresh.count(FeedCounter.FUNDING_MISSING) == COINS - 1
+
+    refresh.run(body)
+
+
+def test_universe_that_comes_between_two_rows_is_the_one_that_counts(refresh_of):
+    refresh = refresh_of("okx_futures", interval_s=3600.0)
+    adopted = []
+
+    def parse(_bodies):
+        symbols = sorted(refresh.exchange.listings())
+        for number, symbol in enumerate(symbols * 8):
+            if number == 8 * COINS // 2 and not adopted:
+                adopted.append(refresh.adopt(3, COINS))
+            yield told(symbol)
+
+    declare(refresh, parse)
+
+    async def body(refresh):
+        refresh.adopt(0, 6)
+        await refresh.answered()
+        first = refresh.notes[0][0]
+        # Those that came were asked for once more, and not after an hour.
+        await refresh.answered()
+
+        assert {row.symbol_id for row in first} <= set(adopted[0].values())
+        assert [refresh.record(number)["received_ns"] > 0 for number in range(100, 109)] == (
+            [False] * 3 + [True] * 6
+        )
 
     refresh.run(body)
 

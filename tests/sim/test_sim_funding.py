@@ -1,6 +1,7 @@
 """Funding over REST: fields as documented, intervals that differ and change, time that passes."""
 
 import pytest
+from funding_cases import answer_of
 
 from spreadscan.exchanges import sources
 from spreadscan.sim.faults import Fault
@@ -47,7 +48,7 @@ def read(source, venue):
             for request in source.spec.funding.requests
         ]
         assert {reply.status for reply in replies} == {200}
-        answer = source.spec.funding.parse([reply.body for reply in replies])
+        answer = answer_of(source.spec.funding.parse([reply.body for reply in replies]))
         listed = {listing.exchange_symbol for listing in venue.listings}
         assert not listed & answer.refused.keys()
         return {row.exchange_symbol: row for row in answer.rows}
