@@ -97,6 +97,7 @@ class Watch:
         self._legs: dict[str, tuple[int, float]] = {}
         self._symbols: dict[int, str] = {}
         self._next_ns = 0
+        self._halted: set[str] = set()
         self._level = Level.LIVE
         self._trouble = ""
 
@@ -205,9 +206,12 @@ class Watch:
     def _act(self, decisions: Decisions) -> None:
         if decisions.must_ask:
             self._spot_check.want()
-        for symbol in decisions.unusable:
+        halted = set(self._monitor.doubts.halted)
+        for symbol in {*decisions.unusable, *(halted - self._halted)}:
             # As after a connection that ended: the next quote is a first one, however old its book.
-            self._sink.mark(self._legs[symbol][0], SlotFlag.DISCONNECTED)
+            flag = SlotFlag.HALTED if symbol in halted else SlotFlag.DISCONNECTED
+            self._sink.mark(self._legs[symbol][0], flag)
+        self._halted = halted
         if decisions.resubscribe:
             self._log.warning("silent, subscribing anew: %s", _named(decisions.resubscribe))
             self._fleet.resubscribe(decisions.resubscribe)

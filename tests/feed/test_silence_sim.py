@@ -299,12 +299,17 @@ def test_delisted_symbol_is_unusable_and_named(make_watched):
         name = watched.feed.legs[3][0]
         return watched.watch.trouble == f"1 not trading: {name}" and watched.dead() == {name}
 
+    def is_halted():
+        flags = int(watched.feed.stored(watched.feed.legs[3][0])["flags"])
+        return flags & SlotFlag.HALTED
+
     watched.run(
         exchange,
         lambda: watched.adopt(exchange.legs()),
         watched.all_live,
         lambda: exchange.begin("delist", watched.feed.legs[3][0]),
         is_named,
+        is_halted,
     )
 
 
