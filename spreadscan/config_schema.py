@@ -155,6 +155,18 @@ class EngineConfig(Branch, frozen=True):
     """Beyond this a spread is taken for a mistake and suppressed."""
     max_leg_age_ms: Annotated[int, Meta(gt=0, le=86_400_000)]
     """A leg whose last quote is older is stale."""
+    confirm_updates: Annotated[int, Meta(ge=0, le=1_000)]
+    """A crossing opens once so many quotes of its legs bore it out; 0 or 1 = with the first."""
+    confirm_ms: Annotated[int, Meta(ge=0, le=60_000)]
+    """Or once it has lasted this long; 0 = time alone confirms nothing."""
+    frozen_move_bps: Annotated[float, Meta(ge=0, le=10_000)]
+    """A leg that stands still while most others moved by more is suspect; 0 = none is."""
+    frozen_after_s: Annotated[float, Meta(gt=0, le=3_600)]
+    """Only a leg that has stood still for this long."""
+    holding_h: Annotated[float, Meta(ge=0, le=8_760)]
+    """For net_after_funding_bps: how long a position is meant to be held."""
+    max_funding_age_s: Annotated[float, Meta(gt=0, le=86_400)]
+    """Funding that was received longer ago is not known."""
     feed_silence_ms: Annotated[int, Meta(gt=0, le=60_000)]
     """A feed whose loop has not beaten for this long hangs: its prices are unusable meanwhile."""
 

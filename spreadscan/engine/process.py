@@ -4,6 +4,7 @@ Python sees a turn every few milliseconds, for the heartbeat, the control block,
 the eventfd, and feeds that died or hang; prices and signals never come through here.
 """
 
+from spreadscan.engine.channels import channels_of
 from spreadscan.engine.routes import routes_of
 from spreadscan.kernel.scan import Scanner
 from spreadscan.runtime.fd_store import store_descriptor, take_descriptor
@@ -30,9 +31,7 @@ def main(context: Context) -> None:
     ring = RingWriter(context.regions.ring)
     if ring.recovered_count:
         context.log.warning("ring: took over %d uncounted signals", ring.recovered_count)
-    scanner = Scanner(
-        context.regions.prices.slots, context.regions.dirty.bits, ring.ring, context.health.slot
-    )
+    scanner = Scanner(channels_of(context.regions, ring.ring, context.health.slot))
     scanner.configure(config.engine)
     wakeup = WakeupServer(run_dir / "wakeup.sock", kept=take_descriptor(WAKEUP_NAME))
     if not wakeup.is_kept:
@@ -49,10 +48,8 @@ def main(context: Context) -> None:
         if guard.look():
             scanner.look_again()
         if context.has_new_command:
-            asked = context.control
-            scanner.set_pause(
-                asked.is_paused or asked.is_killed, asked.paused_sources, asked.paused_directions
-            )
+            # The kernel reads the operator's words itself, with every signal.
+            scanner.look_again()
             context.obeyed()
         scanner.run(TURN_NS)
         context.worked()

@@ -79,6 +79,15 @@ typedef struct {
 } ring_t;
 
 typedef struct {
+    uint8_t header[HEADER_BYTES];
+    uint64_t generation, is_shutdown, is_killed, is_paused;
+    uint64_t paused_sources, paused_directions, config_generation;
+    uint8_t pad[72];
+    uint64_t paused_symbols[WORDS_PER_SOURCE];
+    char reason[128];
+} control_t;
+
+typedef struct {
     uint32_t pid, state;
     uint64_t start_ticks, heartbeat_ns, started_ns, obeyed_generation, restarts;
     uint64_t universe_generation, reserved;
@@ -119,13 +128,14 @@ typedef struct {
     uint64_t sequence;
     int64_t time_ns;
     uint32_t opening;
-    uint16_t type, reserved;
+    uint16_t type, is_open;
     double net_bps;
 } route_state_t;
 
 typedef struct {
     uint8_t header[HEADER_BYTES];
     uint64_t suppressed[MAX_DIRECTIONS][NUM_GATES];
+    uint64_t suspects[NUM_SOURCES][WORDS_PER_SOURCE];
     route_state_t states[ROUTE_CAPACITY];
 } routes_t;
 
@@ -141,6 +151,7 @@ _Static_assert(sizeof(funding_record_t) == 64, "one cache line a funding record"
 _Static_assert(sizeof(baseline_record_t) == 32, "two baselines a cache line");
 _Static_assert(sizeof(route_state_t) == 32, "two route states a cache line");
 _Static_assert(offsetof(routes_t, states) % 64 == 0, "route states aligned");
+_Static_assert(sizeof(control_t) == 512, "the control block");
 _Static_assert(sizeof(health_slot_t) % 128 == 0, "health slots aligned");
 
 #endif

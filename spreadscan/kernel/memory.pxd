@@ -90,6 +90,13 @@ cdef extern from "layout.h" nogil:
         uint64_t head
         signal_t records[RING_CAPACITY]
 
+    ctypedef struct control_t:
+        uint64_t is_killed
+        uint64_t is_paused
+        uint64_t paused_sources
+        uint64_t paused_directions
+        uint64_t paused_symbols[WORDS_PER_SOURCE]
+
     ctypedef struct health_slot_t:
         uint32_t pid
         uint32_t state

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 from spreadscan.kernel.memory cimport (
     HEADER_BYTES, HEALTH_SLOTS, HISTOGRAM_BUCKETS, MAX_DIRECTIONS, MAX_SYMBOLS, NUM_COUNTERS,
-    NUM_GATES, NUM_HISTOGRAMS, NUM_SOURCES, RING_CAPACITY, dirty_t, health_slot_t, price_data_t,
+    NUM_GATES, NUM_HISTOGRAMS, NUM_SOURCES, RING_CAPACITY, control_t, dirty_t, health_slot_t, price_data_t,
     price_seq_t, prices_t, ring_t, signal_t, source_state_t,
 )
 from spreadscan.kernel.records cimport (
@@ -36,6 +36,7 @@ def layout_table() -> dict[str, int]:
     cdef baseline_record_t e
     cdef routes_t* routes = NULL
     cdef route_state_t t
+    cdef control_t* control = NULL
     return {
         "NUM_SOURCES": NUM_SOURCES,
         "MAX_SYMBOLS": MAX_SYMBOLS,
@@ -116,6 +117,12 @@ def layout_table() -> dict[str, int]:
         "Health.COUNTERS": <char*>&h.counters[0] - <char*>&h,
         "Health.HISTOGRAMS": <char*>&h.histograms[0][0] - <char*>&h,
         "Health.SLOT_BYTES": sizeof(health_slot_t),
+        "Control.KILL": <size_t>&control.is_killed,
+        "Control.PAUSE_ALL": <size_t>&control.is_paused,
+        "Control.PAUSED_SOURCES": <size_t>&control.paused_sources,
+        "Control.PAUSED_DIRECTIONS": <size_t>&control.paused_directions,
+        "Control.PAUSED_SYMBOLS": <size_t>&control.paused_symbols[0],
+        "Control.BYTES": sizeof(control_t),
         "Funding.RECORDS": <size_t>&funding.records[0],
         "Funding.SEQ": <char*>&f.sequence - <char*>&f,
         "Funding.RATE": <char*>&f.rate - <char*>&f,
@@ -134,6 +141,7 @@ def layout_table() -> dict[str, int]:
         "Baseline.BYTES": sizeof(baseline_t),
         "Routes.GATES": <size_t>&routes.suppressed[0][0],
         "Routes.GATE_ROW_BYTES": sizeof(uint64_t) * NUM_GATES,
+        "Routes.SUSPECTS": <size_t>&routes.suspects[0][0],
         "Routes.STATES": <size_t>&routes.states[0],
         "Routes.STATE_BYTES": sizeof(route_state_t),
         "Routes.BYTES": sizeof(routes_t),
@@ -141,5 +149,6 @@ def layout_table() -> dict[str, int]:
         "RouteState.TIME_NS": <char*>&t.time_ns - <char*>&t,
         "RouteState.OPENING": <char*>&t.opening - <char*>&t,
         "RouteState.TYPE": <char*>&t.type - <char*>&t,
+        "RouteState.IS_OPEN": <char*>&t.is_open - <char*>&t,
         "RouteState.NET_BPS": <char*>&t.net_bps - <char*>&t,
     }

@@ -1,8 +1,12 @@
-# The engine's way into the ring: signals in order, and a spill for what finds the ring full.
+# The engine's way into the ring: signals in order, a spill for what finds the ring full, and the
+# state of every route as the ring has heard of it.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from spreadscan.kernel.memory cimport MAX_SYMBOLS, ring_push, ring_t, signal_t
+from spreadscan.kernel.memory cimport (
+    MAX_SYMBOLS, control_t, load_acquire_u64, ring_push, ring_t, signal_t,
+)
+from spreadscan.kernel.records cimport record_write, route_state_t, routes_t
 from spreadscan.kernel.route_table cimport leg_t, route_t
 
 
@@ -10,6 +14,8 @@ cdef enum:
     # Openings and endings that found the ring full; beyond it a route keeps its state until there
     # is room, so that none is lost.
     SPILL_CAPACITY = 4096
+    STATE_WORDS = 4
+    TYPE_CLOSE = 3          # model.SignalType
     # What became of a signal.
     SENT = 0
     SPILLED = 1
@@ -19,14 +25,54 @@ cdef enum:
 cdef struct outbox_t:
     ring_t* ring
     uint64_t* cached_head
+    const control_t* control
+    routes_t* routes
     signal_t* spill         # SPILL_CAPACITY records, oldest first
     int spill_count
+    uint32_t pushed         # signals, since the pass set it to zero
+
+
+cdef inline int state_index(const route_t* route) noexcept nogil:
+    return route.direction * MAX_SYMBOLS + route.symbol_id
+
+
+cdef inline void note_state(routes_t* routes, const signal_t* record) noexcept nogil:
+    cdef route_state_t state
+    state.time_ns = record.time_ns
+    state.opening = record.opening
+    state.type = record.type
+    state.is_open = record.type != TYPE_CLOSE
+    state.net_bps = record.net_bps
+    record_write(
+        &routes.states[record.direction * MAX_SYMBOLS + record.symbol_id], &state, STATE_WORDS
+    )
+
+
+cdef inline void end_quietly(routes_t* routes, route_t* route) noexcept nogil:
+    # The route is closed and no signal says so. The state's only writer may read it as it is.
+    cdef route_state_t state = routes.states[state_index(route)]
+    route.is_open = route.is_resumed = False
+    if state.is_open:
+        state.is_open = 0
+        record_write(&routes.states[state_index(route)], &state, STATE_WORDS)
+
+
+cdef inline bint push(outbox_t* outbox, signal_t* record) noexcept nogil:
+    # Looked at with every signal: once KILL is set none may leave, whoever has not noticed yet.
+    # sync: pairs with the store_release of spread-ctl's command.
+    if load_acquire_u64(&outbox.control.is_killed):
+        return False
+    if not ring_push(outbox.ring, outbox.cached_head, record):
+        return False
+    note_state(outbox.routes, record)
+    outbox.pushed += 1
+    return True
 
 
 cdef inline int send(outbox_t* outbox, signal_t* record, bint may_be_conflated) noexcept nogil:
     # An opening or ending may be sent only while the spill has room; the caller has looked.
     # What waits in the spill goes first, or an ending could overtake its opening.
-    if outbox.spill_count == 0 and ring_push(outbox.ring, outbox.cached_head, record):
+    if outbox.spill_count == 0 and push(outbox, record):
         return SENT
     if may_be_conflated:
         # The next change of the route says all that this one would have said.
@@ -38,9 +84,7 @@ cdef inline int send(outbox_t* outbox, signal_t* record, bint may_be_conflated) 
 
 cdef inline void flush(outbox_t* outbox) noexcept nogil:
     cdef int done = 0, index
-    while done < outbox.spill_count and ring_push(
-        outbox.ring, outbox.cached_head, &outbox.spill[done]
-    ):
+    while done < outbox.spill_count and push(outbox, &outbox.spill[done]):
         done += 1
     if done == 0:
         return

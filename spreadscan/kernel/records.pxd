@@ -4,9 +4,9 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from spreadscan.kernel.memory cimport (
-    MAX_DIRECTIONS, Mapping, NUM_GATES, READ_ATTEMPTS, ROUTE_CAPACITY, SLOT_COUNT, cpu_relax,
-    fence_acquire, fence_release, load_acquire_u64, load_relaxed_u64, store_relaxed_u64,
-    store_release_u64,
+    MAX_DIRECTIONS, Mapping, NUM_GATES, NUM_SOURCES, READ_ATTEMPTS, ROUTE_CAPACITY, SLOT_COUNT,
+    WORDS_PER_SOURCE, cpu_relax, fence_acquire, fence_release, load_acquire_u64, load_relaxed_u64,
+    store_relaxed_u64, store_release_u64,
 )
 
 
@@ -36,10 +36,12 @@ cdef extern from "layout.h" nogil:
         int64_t time_ns
         uint32_t opening
         uint16_t type
+        uint16_t is_open
         double net_bps
 
     ctypedef struct routes_t:
         uint64_t suppressed[MAX_DIRECTIONS][NUM_GATES]
+        uint64_t suspects[NUM_SOURCES][WORDS_PER_SOURCE]
         route_state_t states[ROUTE_CAPACITY]
 
 

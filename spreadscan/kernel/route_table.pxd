@@ -1,7 +1,8 @@
 # The engine's routes and the legs under them, laid out so that a pass finds the routes of a changed
-# leg without a search. A table is built once and then only its states change.
+# leg without a search: for each source and symbol the directions that it is a leg of. A table is
+# built once and then only its states change.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from spreadscan.kernel.memory cimport SLOT_COUNT, price_data_t
@@ -11,19 +12,23 @@ cdef struct leg_t:
     price_data_t data
     uint64_t sequence
     bint is_stable
+    uint32_t moves      # times that bid or ask changed
     int first_route     # in route_of_slot
     int route_count
 
 
 cdef struct route_t:
+    # 40 bytes: thousands are looked at in a pass, and most have nothing to say.
     int spot_slot
     int futures_slot
-    uint8_t direction
-    uint16_t symbol_id
     double fee_bps
-    bint is_open
     double signalled_net_bps
     uint32_t opening
+    uint16_t symbol_id
+    uint8_t direction
+    uint8_t is_open
+    uint8_t is_resumed      # open by the word of an earlier engine: says so again, or ends
+    uint8_t is_waiting      # its crossing waits to be confirmed, see waiting.pxd
 
 
 cdef struct route_table_t:

@@ -1,98 +1,127 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: cdivision=True
-"""The engine's pass: dirty symbols in, signals out, one kernel call, no Python object.
+"""The engine as Python sees it: its routes, its limits, one kernel call a pass.
 
-A pass takes the dirty words, reads only the prices whose sequence moved, keeps its own copy of both
-legs of every route and computes the routes that a change touches. The spread formulas are those of
-engine/spread.py, in the same order.
-
-Beside this file: route_table.pxd (routes and legs), outbox.pxd (the way into the ring),
-engine_wait.pxd (sleeping).
+The pass itself stands in scan_pass.pxd. Beside it: route_table.pxd (routes and legs), gates.pxd and
+stillness.pxd (what may be believed), waiting.pxd (confirmation), money.pxd (funding, z), outbox.pxd
+(the way into the ring), engine_wait.pxd (sleeping). The formulas are those of engine/spread.py.
 """
 
-from libc.math cimport NAN
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
+from spreadscan.kernel cimport gates, scan_pass as steps
 from spreadscan.kernel.engine_wait cimport is_anything_dirty, sleep_until_woken
 from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.memory cimport (
-    DirtyBits, MAX_SYMBOLS, NUM_SOURCES, PriceSlots, SLOT_COUNT, SignalRing, count, cpu_relax,
-    exchange_acq_rel_u64, living_epoch, load_acquire_u64, load_relaxed_u64, lowest_bit, mark_dirty,
-    now_ns, record_latency, seqlock_read, signal_t,
+    DirtyBits, MAX_DIRECTIONS, MAX_SYMBOLS, Mapping, PriceSlots, RING_CAPACITY, SLOT_COUNT,
+    SignalRing, control_t, count, cpu_relax, now_ns, signal_t,
 )
 from spreadscan.kernel.outbox cimport (
-    CONFLATED, SENT, SPILL_CAPACITY, describe, flush, outbox_t, send,
+    SPILL_CAPACITY, TYPE_CLOSE, end_quietly, flush, note_state, state_index,
 )
+from spreadscan.kernel.records cimport baseline_t, funding_t, route_state_t, routes_t
 from spreadscan.kernel.route_table cimport (
     allocate_table, leg_t, link_legs, release_table, route_t, route_table_t, same_route,
 )
-
-from spreadscan.model import SignalType
-from spreadscan.shm.layout import (
-    SIGNAL_PAYLOAD_BYTES, SIGNAL_VERSION, EngineCounter, Gate, Histogram,
+from spreadscan.kernel.scan_pass cimport (
+    COUNT_RESUMED, COUNT_SLEEPS, engine_t, look_at_everything, scan_pass,
+)
+from spreadscan.kernel.stillness cimport stillness_t
+from spreadscan.kernel.waiting cimport (
+    allocate_waiting, release_waiting, stop_waiting, waiting_t,
 )
 
-cdef uint16_t SIGNAL_OPEN = SignalType.OPEN
-cdef uint16_t SIGNAL_UPDATE = SignalType.UPDATE
-cdef uint16_t SIGNAL_CLOSE = SignalType.CLOSE
-cdef uint16_t VERSION = SIGNAL_VERSION
-cdef uint32_t PAYLOAD_BYTES = SIGNAL_PAYLOAD_BYTES
-cdef int PASSES = EngineCounter.PASSES
-cdef int DIRTY_SYMBOLS = EngineCounter.DIRTY_SYMBOLS
-cdef int ROUTES_EVALUATED = EngineCounter.ROUTES_EVALUATED
-cdef int SIGNALS_OPEN = EngineCounter.SIGNALS_OPEN
-cdef int SIGNALS_UPDATE = EngineCounter.SIGNALS_UPDATE
-cdef int SIGNALS_CLOSE = EngineCounter.SIGNALS_CLOSE
-cdef int RING_FULL = EngineCounter.RING_FULL
-cdef int COUNT_CONFLATED = EngineCounter.CONFLATED
-cdef int COUNT_SPILLED = EngineCounter.SPILLED
-cdef int SLEEPS = EngineCounter.SLEEPS
-cdef int TORN_READS = EngineCounter.TORN_READS
-cdef int SUPPRESSED_UNUSABLE = EngineCounter.SUPPRESSED + Gate.UNUSABLE
-cdef int SUPPRESSED_DEAD_EPOCH = EngineCounter.SUPPRESSED + Gate.DEAD_EPOCH
-cdef int SUPPRESSED_STALE = EngineCounter.SUPPRESSED + Gate.STALE
-cdef int SUPPRESSED_SIZE = EngineCounter.SUPPRESSED + Gate.SIZE
-cdef int SUPPRESSED_INSANE = EngineCounter.SUPPRESSED + Gate.INSANE
-cdef int SUPPRESSED_PAUSED = EngineCounter.SUPPRESSED + Gate.PAUSED
-cdef int RECEIVE_TO_SCAN = Histogram.ENGINE_RECEIVE_TO_SCAN
-cdef int SCAN_PASS = Histogram.ENGINE_SCAN_PASS
+from spreadscan.errors import LayoutMismatch
+from spreadscan.model import SignalType, SlotFlag
+from spreadscan.shm import layout
 
 cdef enum:
     WAIT_SPIN = 0
     WAIT_ADAPTIVE = 1
     WAIT_EVENTFD = 2
-    # One pass in this many is timed: a clock reading is a twentieth of a small pass.
-    PASS_SAMPLE_EVERY = 16
 
 WAIT_MODES = {"spin": WAIT_SPIN, "adaptive": WAIT_ADAPTIVE, "eventfd": WAIT_EVENTFD}
+
+
+def numbers() -> list[tuple[str, int, int]]:
+    """Return (name, here, in layout and model) of every number that the pass has in its code."""
+    counters, times = layout.EngineCounter, layout.Histogram
+    quarantined = SlotFlag.REFUSED | SlotFlag.LATE | SlotFlag.HELD
+    return [
+        ("Gate.UNUSABLE", gates.GATE_UNUSABLE, layout.Gate.UNUSABLE),
+        ("Gate.DEAD_EPOCH", gates.GATE_DEAD_EPOCH, layout.Gate.DEAD_EPOCH),
+        ("Gate.STALE", gates.GATE_STALE, layout.Gate.STALE),
+        ("Gate.SIZE", gates.GATE_SIZE, layout.Gate.SIZE),
+        ("Gate.INSANE", gates.GATE_INSANE, layout.Gate.INSANE),
+        ("Gate.PAUSED", gates.GATE_PAUSED, layout.Gate.PAUSED),
+        ("Gate.CROSSED", gates.GATE_CROSSED, layout.Gate.CROSSED),
+        ("Gate.HALTED", gates.GATE_HALTED, layout.Gate.HALTED),
+        ("Gate.QUARANTINED", gates.GATE_QUARANTINED, layout.Gate.QUARANTINED),
+        ("Gate.KILLED", gates.GATE_KILLED, layout.Gate.KILLED),
+        ("Gate.UNCONFIRMED", gates.GATE_UNCONFIRMED, layout.Gate.UNCONFIRMED),
+        ("Gate.FROZEN", gates.GATE_FROZEN, layout.Gate.FROZEN),
+        ("SlotFlag.HALTED", gates.FLAG_HALTED, SlotFlag.HALTED),
+        ("SlotFlag, quarantined", gates.FLAGS_QUARANTINED, quarantined),
+        ("SignalType.OPEN", steps.KIND_OPEN, SignalType.OPEN),
+        ("SignalType.UPDATE", steps.KIND_UPDATE, SignalType.UPDATE),
+        ("SignalType.CLOSE", steps.KIND_CLOSE, SignalType.CLOSE),
+        ("SignalType.CLOSE", TYPE_CLOSE, SignalType.CLOSE),
+        ("SIGNAL_VERSION", steps.SIGNAL_VERSION, layout.SIGNAL_VERSION),
+        ("SIGNAL_PAYLOAD_BYTES", steps.PAYLOAD_BYTES, layout.SIGNAL_PAYLOAD_BYTES),
+        ("EngineCounter.PASSES", steps.COUNT_PASSES, counters.PASSES),
+        ("EngineCounter.DIRTY_SYMBOLS", steps.COUNT_DIRTY_SYMBOLS, counters.DIRTY_SYMBOLS),
+        ("EngineCounter.ROUTES_EVALUATED", steps.COUNT_ROUTES_EVALUATED, counters.ROUTES_EVALUATED),
+        ("EngineCounter.SIGNALS_OPEN", steps.COUNT_SIGNALS_OPEN, counters.SIGNALS_OPEN),
+        ("EngineCounter.SIGNALS_UPDATE", steps.COUNT_SIGNALS_UPDATE, counters.SIGNALS_UPDATE),
+        ("EngineCounter.SIGNALS_CLOSE", steps.COUNT_SIGNALS_CLOSE, counters.SIGNALS_CLOSE),
+        ("EngineCounter.RING_FULL", steps.COUNT_RING_FULL, counters.RING_FULL),
+        ("EngineCounter.CONFLATED", steps.COUNT_CONFLATED, counters.CONFLATED),
+        ("EngineCounter.SPILLED", steps.COUNT_SPILLED, counters.SPILLED),
+        ("EngineCounter.SLEEPS", steps.COUNT_SLEEPS, counters.SLEEPS),
+        ("EngineCounter.TORN_READS", steps.COUNT_TORN_READS, counters.TORN_READS),
+        ("EngineCounter.RESUMED", steps.COUNT_RESUMED, counters.RESUMED),
+        ("EngineCounter.SUPPRESSED", steps.COUNT_SUPPRESSED, counters.SUPPRESSED),
+        ("Histogram.ENGINE_RECEIVE_TO_SCAN", steps.TIME_RECEIVE_TO_SCAN,
+         times.ENGINE_RECEIVE_TO_SCAN),
+        ("Histogram.ENGINE_SCAN_PASS", steps.TIME_SCAN_PASS, times.ENGINE_SCAN_PASS),
+        ("Histogram.ENGINE_STORE_TO_SCAN", steps.TIME_STORE_TO_SCAN, times.ENGINE_STORE_TO_SCAN),
+        ("Histogram.ENGINE_SCAN_TO_RING", steps.TIME_SCAN_TO_RING, times.ENGINE_SCAN_TO_RING),
+    ]
+
+
+def _check() -> None:
+    for name, found, expected in numbers():
+        if found != expected:
+            raise LayoutMismatch("kernel", name, found, int(expected))
+
+
+_check()
+
+
+cdef int64_t wall_offset_ns() noexcept nogil:
+    cdef timespec wall
+    clock_gettime(CLOCK_REALTIME, &wall)
+    return <int64_t>wall.tv_sec * 1_000_000_000 + wall.tv_nsec - now_ns()
 
 
 cdef class Scanner:
     """All routes of a universe, and the one producer of the ring; see the stub file."""
 
     cdef:
+        # Held for as long as the engine points into them.
         PriceSlots prices
         DirtyBits dirty
         SignalRing ring
         HealthSlot health
-        route_table_t table
+        Mapping control
+        Mapping funding
+        Mapping baseline
+        Mapping routes
+        engine_t engine
         dict past_openings
-        outbox_t outbox
-        uint64_t epochs[NUM_SOURCES]
-        # thresholds
-        double open_net_bps
-        double rearm_net_bps
-        double update_step_bps
-        double min_executable_usd
-        double max_spread_bps
-        int64_t max_leg_age_ns
-        # pauses
-        bint is_paused
-        uint64_t paused_sources
-        uint64_t paused_directions
-        uint32_t busy_passes
         # waiting
         int wait_mode
         int64_t spin_ns
@@ -100,134 +129,191 @@ cdef class Scanner:
         int wake_fd
 
     def __cinit__(self) -> None:
-        self.outbox.spill = <signal_t*>calloc(SPILL_CAPACITY, sizeof(signal_t))
-        if self.outbox.spill == NULL or not allocate_table(&self.table, 0):
+        memset(&self.engine, 0, sizeof(engine_t))
+        self.engine.outbox.spill = <signal_t*>calloc(SPILL_CAPACITY, sizeof(signal_t))
+        self.engine.stillness = <stillness_t*>calloc(MAX_SYMBOLS, sizeof(stillness_t))
+        if (
+            self.engine.outbox.spill == NULL or self.engine.stillness == NULL
+            or not allocate_waiting(&self.engine.waiting, 0)
+            or not allocate_table(&self.engine.table, 0)
+        ):
             raise MemoryError
         self.past_openings = {}
         self.wake_fd = -1
 
     def __dealloc__(self) -> None:
-        release_table(&self.table)
-        free(self.outbox.spill)
+        release_table(&self.engine.table)
+        release_waiting(&self.engine.waiting)
+        free(self.engine.stillness)
+        free(self.engine.outbox.spill)
 
-    def __init__(
-        self, PriceSlots prices, DirtyBits dirty, SignalRing ring, HealthSlot health
-    ) -> None:
-        for mapping in (dirty.mapping, ring.mapping, health.mapping):
+    def __init__(self, channels) -> None:
+        self.prices, self.dirty = channels.prices, channels.dirty
+        self.ring, self.health = channels.ring, channels.health
+        self.control, self.routes = channels.control, channels.routes
+        self.funding, self.baseline = channels.funding, channels.baseline
+        for mapping in (
+            self.dirty.mapping, self.ring.mapping, self.health.mapping, self.routes
+        ):
             if not mapping.writable:
-                raise PermissionError("the engine writes dirty, ring and health")
-        self.prices = prices
-        self.dirty = dirty
-        self.ring = ring
-        self.outbox.ring = ring.ring
-        self.outbox.cached_head = &ring.cached_head
-        self.health = health
+                raise PermissionError("the engine writes dirty, ring, health and routes")
+        self.control.check_span(0, sizeof(control_t))
+        self.funding.check_span(0, sizeof(funding_t))
+        self.baseline.check_span(0, sizeof(baseline_t))
+        self.routes.check_span(0, sizeof(routes_t))
+        self.engine.prices = self.prices.prices
+        self.engine.dirty = self.dirty.dirty
+        self.engine.health = self.health.slot
+        self.engine.control = <const control_t*>self.control.base
+        self.engine.funding = <const funding_t*>self.funding.base
+        self.engine.baseline = <const baseline_t*>self.baseline.base
+        self.engine.outbox.ring = self.ring.ring
+        self.engine.outbox.cached_head = &self.ring.cached_head
+        self.engine.outbox.control = self.engine.control
+        self.engine.outbox.routes = <routes_t*>self.routes.base
+        self.note_last_signal()
+
+    cdef void note_last_signal(self):
+        # An engine that was killed between a signal and the state of its route left that undone.
+        cdef const signal_t* last
+        cdef const route_state_t* state
+        cdef uint64_t tail = self.ring.ring.tail
+        if tail == 0:
+            return
+        last = &self.ring.ring.records[(tail - 1) & (RING_CAPACITY - 1)]
+        if last.direction >= MAX_DIRECTIONS or last.symbol_id >= MAX_SYMBOLS or not last.type:
+            return
+        state = &self.engine.outbox.routes.states[last.direction * MAX_SYMBOLS + last.symbol_id]
+        if (
+            state.sequence & 1 or state.time_ns != last.time_ns or state.type != last.type
+            or state.opening != last.opening
+        ):
+            note_state(self.engine.outbox.routes, last)
 
     def configure(self, config) -> None:
-        """Take thresholds and wait mode from an EngineConfig."""
-        self.open_net_bps = config.open_net_bps
-        self.rearm_net_bps = config.rearm_net_bps
-        self.update_step_bps = config.update_step_bps
-        self.min_executable_usd = config.min_executable_usd
-        self.max_spread_bps = config.max_spread_bps
-        self.max_leg_age_ns = config.max_leg_age_ms * 1_000_000
+        """Take limits and wait mode from an EngineConfig."""
+        cdef route_t* waiting_route
+        self.engine.limits.open_net_bps = config.open_net_bps
+        self.engine.limits.rearm_net_bps = config.rearm_net_bps
+        self.engine.limits.update_step_bps = config.update_step_bps
+        self.engine.limits.min_executable_usd = config.min_executable_usd
+        self.engine.limits.max_spread_bps = config.max_spread_bps
+        self.engine.limits.max_leg_age_ns = config.max_leg_age_ms * 1_000_000
+        self.engine.limits.confirm_updates = config.confirm_updates
+        self.engine.limits.confirm_ns = config.confirm_ms * 1_000_000
+        self.engine.limits.frozen_move = config.frozen_move_bps / 10_000.0
+        self.engine.limits.frozen_after_ns = <int64_t>(config.frozen_after_s * 1e9)
+        self.engine.limits.holding_ms = config.holding_h * 3_600_000.0
+        self.engine.limits.max_funding_age_ns = <int64_t>(config.max_funding_age_s * 1e9)
         self.wait_mode = WAIT_MODES[config.wait]
         self.spin_ns = <int64_t>(config.spin_us * 1000)
         self.wait_bound_ns = config.wait_bound_ms * 1_000_000
+        while self.engine.waiting.count:
+            # By the new limits, from now on.
+            waiting_route = &self.engine.table.routes[self.engine.waiting.routes[0]]
+            stop_waiting(&self.engine.waiting, &self.engine.table, waiting_route)
+        look_at_everything(&self.engine)
 
     def set_wake_fd(self, int wake_fd) -> None:
         """Sleep on this eventfd; it must be non-blocking."""
         self.wake_fd = wake_fd
 
     def look_again(self) -> None:
-        """Evaluate every route afresh in the next pass: call it when legs came back into use."""
-        self.look_at_everything()
+        """Evaluate every route afresh in the next pass.
 
-    def set_pause(self, bint everything, uint64_t sources, uint64_t directions) -> None:
-        """Suppress signals of all routes, of sources (bit = id) or of directions (bit = id)."""
-        self.is_paused = everything
-        self.paused_sources = sources
-        self.paused_directions = directions
-        # What crossed the threshold meanwhile and has been quiet since must be seen when a pause
-        # ends.
-        self.look_at_everything()
+        Call it when legs came back into use, and when the operator's words changed: what crossed
+        the threshold meanwhile and has been quiet since must be seen.
+        """
+        look_at_everything(&self.engine)
 
     def set_routes(self, routes) -> None:
         """Replace the routes: (spot slot, futures slot, direction, symbol id, fee_bps) each.
 
         A route that was there before keeps its state, whatever its fee was: open stays open. One
-        that is new begins closed, one that is gone is dropped without a signal. Every leg is read
-        afresh with the next pass, so nothing that changed before is missed.
+        that is gone is dropped without a signal. One that is new begins closed, or resumed where
+        an earlier engine left it open. Every leg is read afresh with the next pass, so nothing that
+        changed before is missed; confirmation begins anew.
 
         Raises:
-            IndexError: a slot or symbol does not exist; the routes are the same as before.
+            IndexError: a slot, direction or symbol does not exist; the routes are the same as
+                before.
         """
         cdef route_table_t table
+        cdef waiting_t waiting
         cdef int index
+        cdef bint has_room
         routes = list(routes)
+        has_room = allocate_table(&table, len(routes))
+        has_room = allocate_waiting(&waiting, len(routes)) and has_room
         try:
-            if not allocate_table(&table, len(routes)):
+            if not has_room:
                 raise MemoryError
-            for index, (spot_slot, futures_slot, direction, symbol_id, fee_bps) in enumerate(routes):
-                for slot in (spot_slot, futures_slot):
-                    if not 0 <= slot < SLOT_COUNT:
-                        raise IndexError(f"slot {slot}, expected 0 to {SLOT_COUNT - 1}")
-                if not 0 <= symbol_id < MAX_SYMBOLS:
-                    raise IndexError(f"symbol {symbol_id}, expected 0 to {MAX_SYMBOLS - 1}")
-                table.routes[index].spot_slot = spot_slot
-                table.routes[index].futures_slot = futures_slot
-                table.routes[index].direction = direction
-                table.routes[index].symbol_id = symbol_id
-                table.routes[index].fee_bps = fee_bps
+            for index, route in enumerate(routes):
+                place_route(&table.routes[index], route)
             link_legs(&table)
-            self.take_over_states(&table)
         except BaseException:
             release_table(&table)
+            release_waiting(&waiting)
             raise
-        release_table(&self.table)
-        self.table = table
-        self.look_at_everything()
+        self.take_over_states(&table)
+        release_table(&self.engine.table)
+        release_waiting(&self.engine.waiting)
+        self.engine.table, self.engine.waiting = table, waiting
+        # Numbers of symbols may mean other legs now.
+        memset(self.engine.stillness, 0, MAX_SYMBOLS * sizeof(stillness_t))
+        memset(self.engine.outbox.routes.suspects, 0, sizeof(self.engine.outbox.routes.suspects))
+        look_at_everything(&self.engine)
 
     cdef void take_over_states(self, route_table_t* table):
-        cdef const route_t* before
+        cdef route_t* before
         cdef route_t* route
+        cdef const route_state_t* state
         cdef int index
-        # Numbers of openings never repeat while the engine runs, also not those of a route that
-        # goes and comes back.
-        for index in range(self.table.route_total):
-            before = &self.table.routes[index]
-            if before.opening and same_route(table, before) == NULL:
+        # Numbers of openings never repeat, also not those of a route that goes and comes back.
+        for index in range(self.engine.table.route_total):
+            before = &self.engine.table.routes[index]
+            if same_route(table, before) == NULL:
                 self.past_openings[before.direction, before.symbol_id] = before.opening
+                end_quietly(self.engine.outbox.routes, before)
         for index in range(table.route_total):
             route = &table.routes[index]
-            before = same_route(&self.table, route)
-            if before == NULL:
-                route.opening = self.past_openings.pop((route.direction, route.symbol_id), 0)
+            before = same_route(&self.engine.table, route)
+            if before != NULL:
+                route.is_open, route.is_resumed = before.is_open, before.is_resumed
+                route.signalled_net_bps = before.signalled_net_bps
+                route.opening = before.opening
                 continue
-            route.is_open = before.is_open
-            route.signalled_net_bps = before.signalled_net_bps
-            route.opening = before.opening
-
-    cdef void look_at_everything(self) noexcept:
-        cdef int slot
-        for slot in range(SLOT_COUNT):
-            # Odd, so no stable sequence equals it: the next pass reads the leg afresh.
-            self.table.legs[slot].sequence = 1
-            if self.table.legs[slot].route_count:
-                mark_dirty(self.dirty.dirty, slot // MAX_SYMBOLS, slot % MAX_SYMBOLS)
+            state = &self.engine.outbox.routes.states[state_index(route)]
+            route.opening = max(
+                <object>state.opening,
+                self.past_openings.pop((route.direction, route.symbol_id), 0),
+            )
+            if state.is_open:
+                route.is_open = route.is_resumed = True
+                route.signalled_net_bps = state.net_bps
+                count(self.engine.health, COUNT_RESUMED, 1)
 
     def scan(self) -> int:
         """Do one pass now; return how many symbols had changed."""
         cdef int changed
+        self.engine.wall_offset_ns = wall_offset_ns()
+        self.engine.is_timed = True
         with nogil:
-            changed = self.scan_pass(now_ns())
+            changed = scan_pass(&self.engine, now_ns())
         return changed
 
-    def scan_at(self, int64_t time_ns) -> int:
-        """Do one pass as if it were *time_ns* now; return how many symbols had changed."""
+    def scan_at(self, int64_t time_ns, int64_t wall_offset_ns=0) -> int:
+        """Do one pass as if it were *time_ns* now; return how many symbols had changed.
+
+        Args:
+            time_ns: of the pass, in the clock of the quotes' received_ns.
+            wall_offset_ns: Unix time less that clock; settlements of funding are in Unix time.
+        """
         cdef int changed
+        self.engine.wall_offset_ns = wall_offset_ns
+        self.engine.is_timed = False
         with nogil:
-            changed = self.scan_pass(time_ns)
+            changed = scan_pass(&self.engine, time_ns)
         return changed
 
     def run(self, int64_t budget_ns) -> int:
@@ -236,6 +322,8 @@ cdef class Scanner:
         A signal to the process ends a sleep early. Holds no lock; releases the GIL throughout.
         """
         cdef int busy
+        self.engine.wall_offset_ns = wall_offset_ns()
+        self.engine.is_timed = True
         with nogil:
             busy = self.run_loop(now_ns() + budget_ns)
         return busy
@@ -244,9 +332,12 @@ cdef class Scanner:
         cdef int busy = 0
         cdef int64_t now = now_ns()
         cdef int64_t idle_since = now
+        cdef int64_t limit_ns
         while now < deadline_ns:
-            if is_anything_dirty(self.dirty.dirty, self.table.words_in_use):
-                self.scan_pass(now)
+            if now >= self.engine.waiting.next_due_ns or is_anything_dirty(
+                self.engine.dirty, self.engine.table.words_in_use
+            ):
+                scan_pass(&self.engine, now)
                 busy += 1
                 now = idle_since = now_ns()
                 continue
@@ -254,190 +345,50 @@ cdef class Scanner:
                 self.wait_mode == WAIT_ADAPTIVE and now - idle_since < self.spin_ns
             ):
                 cpu_relax()
-            elif self.sleep(min(self.wait_bound_ns, deadline_ns - now)) < 0:
-                break
+            else:
+                limit_ns = min(deadline_ns, self.engine.waiting.next_due_ns) - now
+                if self.sleep(min(self.wait_bound_ns, limit_ns)) < 0:
+                    break
             now = now_ns()
-        if self.outbox.spill_count:
-            flush(&self.outbox)
+        if self.engine.outbox.spill_count:
+            flush(&self.engine.outbox)
         return busy
 
     cdef int sleep(self, int64_t limit_ns) noexcept nogil:
         cdef bint has_slept
         cdef int outcome = sleep_until_woken(
-            self.dirty.dirty, self.table.words_in_use, self.wake_fd, limit_ns, &has_slept
+            self.engine.dirty, self.engine.table.words_in_use, self.wake_fd, limit_ns, &has_slept
         )
         if has_slept:
-            count(self.health.slot, SLEEPS, 1)
+            count(self.engine.health, COUNT_SLEEPS, 1)
         return outcome
-
-    cdef int scan_pass(self, int64_t now) noexcept nogil:
-        cdef int source_id, word, slot
-        cdef uint64_t bits
-        cdef int changed = 0
-        if self.outbox.spill_count:
-            flush(&self.outbox)
-        for source_id in range(NUM_SOURCES):
-            self.epochs[source_id] = living_epoch(self.prices.prices, source_id)
-        for source_id in range(NUM_SOURCES):
-            for word in range(self.table.words_in_use):
-                if load_relaxed_u64(&self.dirty.dirty.words[source_id][word]) == 0:
-                    continue
-                # sync: pairs with mark_dirty.
-                bits = exchange_acq_rel_u64(&self.dirty.dirty.words[source_id][word], 0)
-                while bits:
-                    slot = source_id * MAX_SYMBOLS + word * 64 + lowest_bit(bits)
-                    bits &= bits - 1
-                    changed += self.refresh(slot, now)
-        count(self.health.slot, PASSES, 1)
-        if changed:
-            count(self.health.slot, DIRTY_SYMBOLS, changed)
-            self.busy_passes += 1
-            if self.busy_passes % PASS_SAMPLE_EVERY == 0:
-                record_latency(self.health.slot, SCAN_PASS, now_ns() - now)
-        return changed
-
-    cdef int refresh(self, int slot, int64_t now) noexcept nogil:
-        # Read a leg that may have changed and evaluate the routes it belongs to.
-        cdef leg_t* leg = &self.table.legs[slot]
-        cdef int index
-        cdef uint64_t seen
-        if leg.route_count == 0:
-            return 0
-        if load_acquire_u64(&self.prices.prices.seqs[slot].sequence) == leg.sequence:
-            return 0
-        leg.is_stable = seqlock_read(
-            &self.prices.prices.seqs[slot], &self.prices.prices.entries[slot], &leg.data, &seen
-        )
-        if not leg.is_stable:
-            # Its writer is in the middle and will mark it again, or is dead and its epoch with it.
-            leg.sequence = 1
-            count(self.health.slot, TORN_READS, 1)
-            return 1
-        leg.sequence = seen
-        if self.why_unusable(leg, slot, now) < 0:
-            record_latency(self.health.slot, RECEIVE_TO_SCAN, now - leg.data.received_ns)
-        for index in range(leg.first_route, leg.first_route + leg.route_count):
-            self.evaluate(&self.table.routes[self.table.route_of_slot[index]], now)
-        return 1
-
-    cdef int why_unusable(self, const leg_t* leg, int slot, int64_t now) noexcept nogil:
-        # The counter of the reason, or -1 for a leg that may be believed.
-        cdef uint64_t epoch = self.epochs[slot // MAX_SYMBOLS]
-        if not leg.is_stable or leg.data.flags:
-            return SUPPRESSED_UNUSABLE
-        if not epoch & 1 or leg.data.epoch != <uint16_t>epoch:
-            return SUPPRESSED_DEAD_EPOCH
-        if now - leg.data.received_ns > self.max_leg_age_ns:
-            return SUPPRESSED_STALE
-        return -1
-
-    cdef void evaluate(self, route_t* route, int64_t now) noexcept nogil:
-        cdef const leg_t* spot = &self.table.legs[route.spot_slot]
-        cdef const leg_t* futures = &self.table.legs[route.futures_slot]
-        cdef double gross, net, usd, futures_usd
-        cdef int reason
-        if spot.data.ask <= 0 or futures.data.bid <= 0:
-            return
-        count(self.health.slot, ROUTES_EVALUATED, 1)
-        gross = (futures.data.bid - spot.data.ask) / spot.data.ask * 10_000.0
-        net = gross - route.fee_bps
-        if not route.is_open and net < self.open_net_bps:
-            return
-        if route.is_open and net > self.rearm_net_bps and (
-            -self.update_step_bps < net - route.signalled_net_bps < self.update_step_bps
-        ):
-            return
-        # A leg that changed after this pass read it is marked, or is about to be, and will be looked
-        # at again; with its old price this would be a spread that never was.
-        if self.has_moved(spot, route.spot_slot) or self.has_moved(futures, route.futures_slot):
-            return
-        # From here on the route has something to say: may it?
-        reason = self.why_unusable(spot, route.spot_slot, now)
-        if reason < 0:
-            reason = self.why_unusable(futures, route.futures_slot, now)
-        usd = spot.data.ask * spot.data.ask_qty
-        futures_usd = futures.data.bid * futures.data.bid_qty
-        if futures_usd < usd:
-            usd = futures_usd
-        if reason < 0 and self.is_route_paused(route):
-            reason = SUPPRESSED_PAUSED
-        if reason < 0 and not -self.max_spread_bps < gross < self.max_spread_bps:
-            reason = SUPPRESSED_INSANE
-        if reason < 0 and not route.is_open and usd < self.min_executable_usd:
-            reason = SUPPRESSED_SIZE
-        if reason >= 0:
-            count(self.health.slot, reason, 1)
-            if reason == SUPPRESSED_PAUSED and net <= self.rearm_net_bps:
-                # A pause holds back the message, not the truth: the tracker has seen the ending in
-                # its snapshots, and the next crossing after the pause is an opening.
-                route.is_open = False
-            return
-        if self.outbox.spill_count == SPILL_CAPACITY and not (route.is_open and net > self.rearm_net_bps):
-            # No room for an opening or an ending: the route stays as it is and says so later.
-            count(self.health.slot, RING_FULL, 1)
-            return
-        if not route.is_open:
-            route.is_open = True
-            route.opening += 1
-            self.emit(route, SIGNAL_OPEN, gross, net, usd, now)
-            count(self.health.slot, SIGNALS_OPEN, 1)
-        elif net <= self.rearm_net_bps:
-            route.is_open = False
-            self.emit(route, SIGNAL_CLOSE, gross, net, usd, now)
-            count(self.health.slot, SIGNALS_CLOSE, 1)
-        else:
-            self.emit(route, SIGNAL_UPDATE, gross, net, usd, now)
-            count(self.health.slot, SIGNALS_UPDATE, 1)
-        route.signalled_net_bps = net
-
-    cdef bint has_moved(self, const leg_t* leg, int slot) noexcept nogil:
-        return leg.is_stable and (
-            load_acquire_u64(&self.prices.prices.seqs[slot].sequence) != leg.sequence
-        )
-
-    cdef bint is_route_paused(self, const route_t* route) noexcept nogil:
-        cdef uint64_t sources = (
-            <uint64_t>1 << (route.spot_slot // MAX_SYMBOLS)
-            | <uint64_t>1 << (route.futures_slot // MAX_SYMBOLS)
-        )
-        return (
-            self.is_paused
-            or self.paused_sources & sources != 0
-            or self.paused_directions >> route.direction & 1 != 0
-        )
-
-    cdef void emit(
-        self, const route_t* route, uint16_t kind, double gross, double net, double usd, int64_t now
-    ) noexcept nogil:
-        cdef const leg_t* spot = &self.table.legs[route.spot_slot]
-        cdef const leg_t* futures = &self.table.legs[route.futures_slot]
-        cdef signal_t record
-        cdef int outcome
-        memset(&record, 0, sizeof(record))
-        record.type = kind
-        record.version = VERSION
-        record.length = PAYLOAD_BYTES
-        describe(&record, route, spot, futures, now)
-        record.gross_bps = gross
-        record.net_bps = net
-        record.exit_bps = (futures.data.ask - spot.data.bid) / spot.data.bid * 10_000.0
-        record.executable_usd = usd
-        record.net_after_funding_bps = record.z_score = NAN
-        # evaluate has seen that there is room.
-        outcome = send(&self.outbox, &record, kind == SIGNAL_UPDATE)
-        if outcome != SENT:
-            count(self.health.slot, RING_FULL, 1)
-            count(self.health.slot, COUNT_CONFLATED if outcome == CONFLATED else COUNT_SPILLED, 1)
 
     @property
     def spilled(self) -> int:
         """Openings and endings that wait for room in the ring."""
-        return self.outbox.spill_count
+        return self.engine.outbox.spill_count
 
     @property
     def open_routes(self) -> int:
         """Routes that have signalled an opening and no ending yet."""
         cdef int index, total = 0
-        for index in range(self.table.route_total):
-            total += self.table.routes[index].is_open
+        for index in range(self.engine.table.route_total):
+            total += self.engine.table.routes[index].is_open
         return total
+
+
+cdef int place_route(route_t* route, described) except -1:
+    spot_slot, futures_slot, direction, symbol_id, fee_bps = described
+    for slot in (spot_slot, futures_slot):
+        if not 0 <= slot < SLOT_COUNT:
+            raise IndexError(f"slot {slot}, expected 0 to {SLOT_COUNT - 1}")
+    if not 0 <= symbol_id < MAX_SYMBOLS:
+        raise IndexError(f"symbol {symbol_id}, expected 0 to {MAX_SYMBOLS - 1}")
+    if not 0 <= direction < MAX_DIRECTIONS:
+        raise IndexError(f"direction {direction}, expected 0 to {MAX_DIRECTIONS - 1}")
+    route.spot_slot = spot_slot
+    route.futures_slot = futures_slot
+    route.direction = direction
+    route.symbol_id = symbol_id
+    route.fee_bps = fee_bps
+    return 0

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from spreadscan.config import Config, FeedConfig
+from spreadscan.engine.channels import channels_of
 from spreadscan.engine.routes import routes_of
 from spreadscan.errors import FeedError
 from spreadscan.exchanges import Source
@@ -196,9 +197,7 @@ class Engine:
         self.ring = RingWriter(regions.ring).ring
         self._config = config
         self._health = HealthWriter(regions.health, ENGINE_SLOT, "spread-engine")
-        self._scanner = Scanner(
-            regions.prices.slots, regions.dirty.bits, self.ring, self._health.slot
-        )
+        self._scanner = Scanner(channels_of(regions, self.ring, self._health.slot))
         self._scanner.configure(config.engine)
         self.scan_at = self._scanner.scan_at
 

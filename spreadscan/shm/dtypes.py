@@ -84,11 +84,11 @@ BASELINE_DTYPE = np.dtype(
 
 ROUTE_STATE_DTYPE = np.dtype(
     {
-        "names": ["seq", "time_ns", "opening", "type", "net_bps"],
-        "formats": ["<u8", "<i8", "<u4", "<u2", "<f8"],
+        "names": ["seq", "time_ns", "opening", "type", "is_open", "net_bps"],
+        "formats": ["<u8", "<i8", "<u4", "<u2", "<u2", "<f8"],
         "offsets": [
             RouteState.SEQ, RouteState.TIME_NS, RouteState.OPENING, RouteState.TYPE,
-            RouteState.NET_BPS,
+            RouteState.IS_OPEN, RouteState.NET_BPS,
         ],
         "itemsize": RouteState.BYTES,
     }

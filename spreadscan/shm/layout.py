@@ -15,7 +15,7 @@ Each shared word has one writer, named beside it. All integers are little-endian
     governor | header | 32 x Allowance |
     funding  | header | 8192 x FundingRecord |
     baseline | header | 65,536 x BaselineRecord |
-    routes   | header | 64 x GateCounts | 65,536 x RouteState |
+    routes   | header | 64 x GateCounts | 8 x 1,024 bits | 65,536 x RouteState |
 """
 
 from enum import IntEnum
@@ -385,14 +385,17 @@ class Routes:
     GATES = Header.BYTES
     """MAX_DIRECTIONS x NUM_GATES x u64: signals held back, by direction id and Gate."""
     GATE_ROW_BYTES = 8 * NUM_GATES
-    STATES = GATES + MAX_DIRECTIONS * GATE_ROW_BYTES
+    SUSPECTS = GATES + MAX_DIRECTIONS * GATE_ROW_BYTES
+    """1,024 bits a source: legs that stand still while their symbol moves elsewhere."""
+    SUSPECT_BLOCK_BYTES = MAX_SYMBOLS // 8
+    STATES = SUSPECTS + NUM_SOURCES * SUSPECT_BLOCK_BYTES
     """RouteState, seqlocked; index as a BaselineRecord's"""
     STATE_BYTES = 32
     BYTES = STATES + ROUTE_CAPACITY * STATE_BYTES
 
 
 class RouteState:
-    """The last signal of a route that went into the ring; an OPEN or UPDATE: it is open."""
+    """The last signal of a route that went into the ring, and whether the route is open."""
 
     SEQ = 0
     """u64: odd while written"""
@@ -402,8 +405,8 @@ class RouteState:
     """u32"""
     TYPE = 20
     """u16, SignalType"""
-    RESERVED = 22
-    """u16"""
+    IS_OPEN = 22
+    """u16: 1 from an opening until its ending, or until a pause or the operator ends it quietly"""
     NET_BPS = 24
     """f64"""
     BYTES = Routes.STATE_BYTES

@@ -128,3 +128,11 @@ class RouteTable(_Table):
         count = MAX_DIRECTIONS * NUM_GATES
         words = [self._load(Routes.GATES + 8 * number) for number in range(count)]
         return np.array(words, np.uint64).reshape(MAX_DIRECTIONS, NUM_GATES)
+
+    def is_suspect(self, slot: int) -> bool:
+        """Tell whether a leg stood still while its symbol moved elsewhere.
+
+        Concurrency: any reader.
+        """
+        word, bit = divmod(slot, 64)
+        return bool(self._load(Routes.SUSPECTS + 8 * word) >> bit & 1)

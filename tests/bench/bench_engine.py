@@ -28,9 +28,7 @@ class Stage:
         self.market = Market(regions, own_sources(regions))
         self.market.move(np.arange(SLOT_COUNT))
         config, routes = engine_config(), all_routes()
-        self.scanner = Scanner(
-            regions.prices, regions.dirty, regions.ring, regions.health(ENGINE_HEALTH_SLOT)
-        )
+        self.scanner = Scanner(regions.engine_channels(ENGINE_HEALTH_SLOT))
         self.scanner.configure(config)
         self.scanner.set_routes(routes)
         self.scanner.scan()

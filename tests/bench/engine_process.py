@@ -17,7 +17,7 @@ HEALTH_SLOT = 8
 
 def main(folder: str, wait: str, wake_fd: int) -> None:
     regions = MappedRegions(folder)
-    scanner = Scanner(regions.prices, regions.dirty, regions.ring, regions.health(HEALTH_SLOT))
+    scanner = Scanner(regions.engine_channels(HEALTH_SLOT))
     scanner.configure(engine_config(wait))
     scanner.set_wake_fd(wake_fd)
     scanner.set_routes(all_routes())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spreadscan.engine.channels import Channels
 from spreadscan.kernel.health import HealthSlot
 from spreadscan.kernel.memory import DirtyBits, Mapping, PriceSlots, SignalRing
 from spreadscan.shm.layout import PRICE_DTYPE, REGION_SHAPES, Prices, RegionKind
@@ -29,6 +30,19 @@ class MappedRegions:
 
     def health(self, index: int) -> HealthSlot:
         return HealthSlot(self._mapping(RegionKind.HEALTH), index)
+
+    def engine_channels(self, index: int) -> Channels:
+        """What an engine with this health slot reads and writes."""
+        return Channels(
+            prices=self.prices,
+            dirty=self.dirty,
+            ring=self.ring,
+            health=self.health(index),
+            control=self._mapping(RegionKind.CONTROL),
+            funding=self._mapping(RegionKind.FUNDING),
+            baseline=self._mapping(RegionKind.BASELINE),
+            routes=self._mapping(RegionKind.ROUTES),
+        )
 
     def price_words(self) -> mmap.mmap:
         """The price store's raw bytes, for baselines that go without the kernel."""

@@ -6,7 +6,9 @@ import msgspec
 import numpy as np
 
 from spreadscan.config import load_config
+from spreadscan.engine.channels import channels_of
 from spreadscan.kernel.scan import Scanner
+from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.health import HealthReader, HealthWriter
 from spreadscan.shm.layout import PRICE_DTYPE, Prices
 from spreadscan.shm.price_store import slot_of
@@ -37,30 +39,47 @@ class Market:
         self.health = HealthWriter(regions.health, ENGINE, "spread-engine")
         self.ring = RingWriter(regions.ring)
         self.reader = RingReader(regions.ring)
-        self.scanner = Scanner(
-            regions.prices.slots, regions.dirty.bits, self.ring.ring, self.health.slot
-        )
-        self.scanner.configure(self.config)
+        self.control = ControlWriter(regions.control)
+        self.scanner = self.new_scanner()
         for source in range(8):
             self.set_epoch(source, EPOCH)
+
+    def new_scanner(self):
+        """An engine that begins over what the regions hold."""
+        scanner = Scanner(channels_of(self.regions, self.ring.ring, self.health.slot))
+        scanner.configure(self.config)
+        return scanner
+
+    def command(self, **words):
+        """Say something as the operator does, and let the engine notice."""
+        self.control.command(**words)
+        self.scanner.look_again()
 
     def set_epoch(self, source, epoch):
         offset = Prices.SOURCE_STATES + source * Prices.SOURCE_STATE_BYTES
         self.regions.prices.slots.mapping.store_word(offset, epoch)
 
-    def watch(self, *symbols, spot=SPOT, futures=FUTURES, direction=0):
+    def reconfigure(self, **settings):
+        """Change the configuration as a reload does."""
+        self.config = msgspec.structs.replace(self.config, **settings)
+        self.scanner.configure(self.config)
+
+    def watch(self, *symbols, spot=SPOT, futures=FUTURES, direction=0, fee_bps=FEE_BPS):
         self.scanner.set_routes(
             [
-                (slot_of(spot, symbol), slot_of(futures, symbol), direction, symbol, FEE_BPS)
+                (slot_of(spot, symbol), slot_of(futures, symbol), direction, symbol, fee_bps)
                 for symbol in symbols
             ]
         )
 
-    def write(self, source, symbol, bid, ask, *, age_ms=0, qty=10.0, epoch=EPOCH, flags=0):
+    def write(
+        self, source, symbol, bid, ask, *, age_ms=0, qty=10.0, epoch=EPOCH, flags=0, at_ns=None
+    ):
         """Write a price as a feed does, but leave its mark to the caller."""
         row = np.zeros((), PRICE_DTYPE)
         row["bid"], row["ask"], row["bid_qty"], row["ask_qty"] = bid, ask, qty, qty
-        row["received_ns"] = time.monotonic_ns() - age_ms * 1_000_000
+        now_ns = time.monotonic_ns() if at_ns is None else at_ns
+        row["received_ns"] = now_ns - age_ms * 1_000_000
         row["epoch"], row["flags"] = epoch & 0xFFFF, flags
         self.regions.prices.write(slot_of(source, symbol), row)
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from engine_cases import EPOCH, FEE_BPS, FUTURES, SPOT
 
+from spreadscan.engine.channels import channels_of
 from spreadscan.engine.spread import entry_spread_bps, executable_usd, exit_spread_bps
 from spreadscan.kernel.scan import Scanner
 from spreadscan.model import SignalType, SlotFlag
-from spreadscan.shm.layout import EngineCounter, Gate, Prices, RegionKind
+from spreadscan.shm.layout import Control, EngineCounter, Gate, Prices, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions
 
 OPEN, UPDATE, CLOSE = SignalType.OPEN, SignalType.UPDATE, SignalType.CLOSE
 SYMBOL = 7
-NO_PAUSE = (False, 0, 0)
 
 
 def test_opening_carries_both_legs_and_what_they_mean(market):
@@ -136,18 +136,28 @@ def test_stale_leg_does_not_close_an_open_route(market):
     assert market.scanner.open_routes == 1
 
 
-@pytest.mark.parametrize(
-    "pause", [(True, 0, 0), (False, 1 << SPOT, 0), (False, 1 << FUTURES, 0), (False, 0, 1 << 5)]
-)
+PAUSES = [
+    {"PAUSE_ALL": 1},
+    {"PAUSED_SOURCES": 1 << SPOT},
+    {"PAUSED_SOURCES": 1 << FUTURES},
+    {"PAUSED_DIRECTIONS": 1 << 5},
+    {"PAUSED_SYMBOLS": 1 << SYMBOL},
+]
+
+
+def resume(market, pause):
+    market.command(**dict.fromkeys(pause, 0))
+
+
+@pytest.mark.parametrize("pause", PAUSES, ids=lambda pause: next(iter(pause)))
 def test_paused_route_is_silent_until_it_is_resumed(market, pause):
     market.watch(SYMBOL, direction=5)
-    market.scanner.set_pause(*pause)
+    market.command(**pause)
     market.spread(10)
     market.scanner.scan()
     paused = market.types()
 
-    market.scanner.set_pause(*NO_PAUSE)
-    market.spread(10)
+    resume(market, pause)
     market.scanner.scan()
 
     assert paused == []
@@ -155,26 +165,24 @@ def test_paused_route_is_silent_until_it_is_resumed(market, pause):
     assert market.types() == [OPEN]
 
 
-def test_route_that_crossed_during_a_pause_opens_at_its_end_without_another_price(market):
-    market.watch(SYMBOL, direction=5)
-    market.scanner.set_pause(*(True, 0, 0))
+def test_pause_holds_before_the_engine_has_noticed_it(market):
+    market.watch(SYMBOL)
+    market.control.command(PAUSE_ALL=1)
     market.spread(10)
+
     market.scanner.scan()
 
-    market.scanner.set_pause(*NO_PAUSE)
-    market.scanner.scan()
-
-    assert market.types() == [OPEN]
+    assert market.types() == []
 
 
 def test_route_that_fell_back_during_a_pause_opens_anew_after_it(market):
-    market.watch(SYMBOL, direction=5)
+    market.watch(SYMBOL)
     market.spread(10)
     market.scanner.scan()
-    market.scanner.set_pause(*(True, 0, 0))
+    market.command(PAUSE_ALL=1)
     market.spread(-50)
     market.scanner.scan()
-    market.scanner.set_pause(*NO_PAUSE)
+    resume(market, {"PAUSE_ALL": 1})
 
     market.spread(10)
     market.scanner.scan()
@@ -182,17 +190,31 @@ def test_route_that_fell_back_during_a_pause_opens_anew_after_it(market):
     assert market.types() == [OPEN, OPEN]
 
 
-def test_pause_of_other_sources_and_directions_changes_nothing(market):
+def test_pause_of_other_sources_directions_and_symbols_changes_nothing(market):
     market.watch(SYMBOL, direction=5)
     everything = 2**64 - 1
-    market.scanner.set_pause(
-        *(NO_PAUSE[0], everything & ~(1 << SPOT | 1 << FUTURES), everything & ~(1 << 5))
+    market.command(
+        PAUSED_SOURCES=everything & ~(1 << SPOT | 1 << FUTURES),
+        PAUSED_DIRECTIONS=everything & ~(1 << 5),
+        PAUSED_SYMBOLS=everything & ~(1 << SYMBOL),
     )
     market.spread(10)
 
     market.scanner.scan()
 
     assert market.types() == [OPEN]
+
+
+def test_last_symbol_can_be_paused(market):
+    market.watch(1023, 1022)
+    offset = Control.PAUSED_SYMBOLS + 15 * 8
+    market.regions.control.mapping.store_word(offset, 1 << 63)
+    market.spread(10, symbol=1023)
+    market.spread(10, symbol=1022)
+
+    market.scanner.scan()
+
+    assert market.signals()["symbol_id"].tolist() == [1022]
 
 
 def test_half_written_leg_opens_nothing_and_is_read_once_it_is_whole(market):
@@ -277,7 +299,13 @@ def test_prices_written_before_the_routes_were_set_are_picked_up(market):
 
 @pytest.mark.parametrize(
     "route",
-    [(-1, 0, 0, 0, 1.0), (0, 8192, 0, 0, 1.0), (0, 1024, 0, 1024, 1.0), (0, 1024, 0, -1, 1.0)],
+    [
+        (-1, 0, 0, 0, 1.0),
+        (0, 8192, 0, 0, 1.0),
+        (0, 1024, 0, 1024, 1.0),
+        (0, 1024, 0, -1, 1.0),
+        (0, 1024, 64, 0, 1.0),
+    ],
 )
 def test_route_to_a_slot_or_symbol_that_does_not_exist_is_refused(market, route):
     with pytest.raises(IndexError):
@@ -286,11 +314,7 @@ def test_route_to_a_slot_or_symbol_that_does_not_exist_is_refused(market, route)
 
 def test_scanner_needs_what_it_writes_to_be_writable(shm, market):
     read_only = attach_regions(shm, reads=[RegionKind.DIRTY], writes=(), timeout_s=0)
+    channels = channels_of(market.regions, market.ring.ring, market.health.slot)
 
     with pytest.raises(PermissionError):
-        Scanner(
-            market.regions.prices.slots,
-            read_only.dirty.bits,
-            market.ring.ring,
-            market.health.slot,
-        )
+        Scanner(channels._replace(dirty=read_only.dirty.bits))

@@ -5,6 +5,7 @@ from frame_cases import FLAT, LEGS
 from gate_cases import BTC, MS, SOURCE, S, Stream
 
 from spreadscan.config import load_config
+from spreadscan.engine.channels import channels_of
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.scan import Scanner
 from spreadscan.kernel.sink import FeedSink
@@ -16,6 +17,12 @@ from spreadscan.shm.ring import RingReader, RingWriter
 
 SPOT, ENGINE = 4, 8
 FEE_BPS = 30.0
+GATES = {
+    SlotFlag.REFUSED: Gate.QUARANTINED,
+    SlotFlag.LATE: Gate.QUARANTINED,
+    SlotFlag.HELD: Gate.QUARANTINED,
+    SlotFlag.HALTED: Gate.HALTED,
+}
 
 
 class Pair:
@@ -31,9 +38,7 @@ class Pair:
         )  # fmt: skip
         self.ring = RingWriter(regions.ring)
         self.engine = HealthWriter(regions.health, ENGINE, "spread-engine")
-        self.scanner = Scanner(
-            regions.prices.slots, regions.dirty.bits, self.ring.ring, self.engine.slot
-        )
+        self.scanner = Scanner(channels_of(regions, self.ring.ring, self.engine.slot))
         self.scanner.configure(config.engine)
         self.scanner.set_routes([(slot_of(SPOT, BTC), slot_of(SOURCE, BTC), 0, BTC, FEE_BPS)])
 
@@ -49,7 +54,11 @@ class Pair:
 
     def suppressed(self):
         counters = HealthReader(self.regions.health).slot(ENGINE).counters
-        return counters[EngineCounter.SUPPRESSED + Gate.UNUSABLE]
+        return {
+            gate: counters[EngineCounter.SUPPRESSED + gate]
+            for gate in Gate
+            if counters[EngineCounter.SUPPRESSED + gate]
+        }
 
 
 @pytest.fixture
@@ -85,7 +94,7 @@ def test_slot_with_any_flag_raises_nothing(pair, flag):
 
     assert pair.signals() == 0
     # The leg is where a spread would be, and is held back for its flag.
-    assert pair.suppressed() == 1
+    assert pair.suppressed() == {GATES.get(flag, Gate.UNUSABLE): 1}
 
 
 def test_snapshot_of_a_book_that_is_too_old_raises_nothing_until_it_is_repeated(pair):

@@ -104,10 +104,11 @@ BASELINE = {
     "UPDATED_NS": 24, "RECORD_BYTES": 32, "BYTES": 2_097_280,
 }  # fmt: skip
 ROUTES = {
-    "GATES": 128, "GATE_ROW_BYTES": 128, "STATES": 8_320, "STATE_BYTES": 32, "BYTES": 2_105_472,
+    "GATES": 128, "GATE_ROW_BYTES": 128, "SUSPECTS": 8_320, "SUSPECT_BLOCK_BYTES": 128,
+    "STATES": 9_344, "STATE_BYTES": 32, "BYTES": 2_106_496,
 }  # fmt: skip
 ROUTE_STATE = {
-    "SEQ": 0, "TIME_NS": 8, "OPENING": 16, "TYPE": 20, "RESERVED": 22, "NET_BPS": 24, "BYTES": 32,
+    "SEQ": 0, "TIME_NS": 8, "OPENING": 16, "TYPE": 20, "IS_OPEN": 22, "NET_BPS": 24, "BYTES": 32,
 }  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def test_region_shapes_are_those_of_layout_version_2():
         RegionKind.GOVERNOR: (4_224, 128, 32),
         RegionKind.FUNDING: (524_416, 64, 8_192),
         RegionKind.BASELINE: (2_097_280, 32, 65_536),
-        RegionKind.ROUTES: (2_105_472, 32, 65_536),
+        RegionKind.ROUTES: (2_106_496, 32, 65_536),
     }
 
 

@@ -24,7 +24,6 @@ from spreadscan.shm.regions import attach_regions
 
 SPAWN = multiprocessing.get_context("spawn")
 SLOT = slot_of(3, 17)
-HUNT_S = 1.0
 
 
 def publish(regions, number):
@@ -155,13 +154,11 @@ def test_reader_beside_a_writer_at_full_speed_finds_no_torn_record(shm, regions)
     stop = SPAWN.Event()
     writer = SPAWN.Process(target=write_until_stopped, args=(shm, stop))
     writer.start()
-    deadline_s = time.monotonic() + 30
-    while regions.funding.read(SLOT)["interval_s"] < 100:
-        assert time.monotonic() < deadline_s
+    deadline_s = time.monotonic() + 60
     seen = set()
 
-    end_s = time.monotonic() + HUNT_S
-    while time.monotonic() < end_s:
+    while len(seen) < 5_000:
+        assert time.monotonic() < deadline_s
         found = regions.funding.read(SLOT)
         if found is not None:
             number = int(found["interval_s"])
@@ -172,4 +169,3 @@ def test_reader_beside_a_writer_at_full_speed_finds_no_torn_record(shm, regions)
     writer.join(30)
 
     assert writer.exitcode == 0
-    assert len(seen) > 100

@@ -1,0 +1,160 @@
+"""A venue that repeats an old book while its symbol moves elsewhere is not believed."""
+
+import time
+
+import pytest
+from engine_cases import FEE_BPS
+
+from spreadscan.model import SignalType
+from spreadscan.shm.layout import EngineCounter, Gate
+from spreadscan.shm.price_store import slot_of
+
+OPEN = SignalType.OPEN
+SYMBOL = 7
+SECOND = 1_000_000_000
+# The frozen leg, and its own exchange's other market.
+FROZEN, SIBLING = 4, 5
+OTHERS = (0, 1, 2, 3, 6, 7)
+
+
+class Exchanges:
+    """One symbol at all sources, quoted once a second."""
+
+    def __init__(self, market, sources=range(8)):
+        self.market = market
+        self.sources = list(sources)
+        self.now_ns = time.monotonic_ns()
+        pairs = [
+            (spot, futures)
+            for spot in self.sources
+            for futures in self.sources
+            if spot % 2 == 0 and futures % 2 and spot // 2 != futures // 2
+        ]
+        market.scanner.set_routes(
+            [
+                (slot_of(spot, SYMBOL), slot_of(futures, SYMBOL), number, SYMBOL, FEE_BPS)
+                for number, (spot, futures) in enumerate(pairs)
+            ]
+        )
+        self.middle = {}
+        self.number_of = {pair: number for number, pair in enumerate(pairs)}
+
+    def second(self, moves=()):
+        """Let a second pass: (source, middle) of those that move, the others repeat themselves."""
+        self.now_ns += SECOND
+        middles = dict(moves)
+        for source in self.sources:
+            middle = middles.get(source, self.middle.get(source, 100.0))
+            self.middle[source] = middle
+            self.market.quote(source, SYMBOL, middle - 0.01, middle, at_ns=self.now_ns)
+        self.market.scanner.scan_at(self.now_ns)
+        return self.market.signals()
+
+
+@pytest.fixture
+def world(make_market):
+    return Exchanges(make_market(frozen_move_bps=20.0, frozen_after_s=2.0))
+
+
+def alive(world, seconds, step=0.001):
+    """Everybody moves a little, every second."""
+    found = []
+    for number in range(seconds):
+        wiggle = 100.0 + step * (number % 2)
+        found += list(world.second([(source, wiggle) for source in world.sources]))
+    return found
+
+
+def test_leg_that_stands_still_while_the_others_move_opens_nothing(world):
+    alive(world, 3)
+    found = []
+    for number in range(20):
+        # All others rise, 10 bps a second; spot of the frozen one seems ever cheaper.
+        middle = 100.0 + 0.1 * number
+        found += list(world.second([(s, middle + 0.001 * s) for s in (*OTHERS, SIBLING)]))
+
+    of_frozen = [row for row in found if FROZEN in (row["spot_source"], row["futures_source"])]
+    assert of_frozen == []
+    market = world.market
+    assert market.counter(EngineCounter.SUPPRESSED + Gate.FROZEN) > 0
+    assert market.regions.routes.is_suspect(slot_of(FROZEN, SYMBOL))
+    assert not any(market.regions.routes.is_suspect(slot_of(s, SYMBOL)) for s in OTHERS)
+    directions = {number for (spot, _), number in world.number_of.items() if spot == FROZEN}
+    counts = market.regions.routes.suppressed()[:, Gate.FROZEN]
+    assert {int(d) for d in counts.nonzero()[0]} <= directions
+
+
+def test_suspect_leg_is_believed_as_soon_as_it_moves(world):
+    alive(world, 3)
+    for number in range(20):
+        middle = 100.0 + 0.1 * number
+        world.second([(s, middle + 0.001 * s) for s in (*OTHERS, SIBLING)])
+
+    # It moves, and still is far away: that is what its book says.
+    found = world.second([(FROZEN, 100.5)])
+
+    assert {int(row["type"]) for row in found if row["spot_source"] == FROZEN} == {OPEN}
+    alive_again = world.second()
+    assert not world.market.regions.routes.is_suspect(slot_of(FROZEN, SYMBOL))
+    assert len(alive_again) == 0
+
+
+def test_leg_that_stood_still_with_everybody_is_believed(world):
+    alive(world, 3)
+    for _ in range(30):
+        world.second()
+
+    # One exchange alone moves far: it, or all the others, may be right.
+    found = world.second([(1, 101.0)])
+
+    assert {(row["spot_source"], row["futures_source"]) for row in found} == {
+        (spot, 1) for spot in (2, 4, 6)
+    }
+
+
+def test_leg_that_has_stood_still_for_a_moment_only_is_believed(world):
+    alive(world, 10)
+
+    # A jump elsewhere, and this one has not followed yet: a spread, if ever there was one.
+    found = world.second([(s, 101.0 + 0.001 * s) for s in OTHERS])
+
+    assert any(row["spot_source"] == FROZEN for row in found)
+
+
+def test_one_witness_is_not_enough(make_market):
+    world = Exchanges(make_market(frozen_move_bps=20.0, frozen_after_s=2.0), sources=(FROZEN, 1))
+    alive(world, 3)
+    for number in range(20):
+        found = world.second([(1, 100.0 + 0.1 * number)])
+        if len(found):
+            break
+
+    assert found["type"].tolist() == [OPEN]
+
+
+def test_check_can_be_turned_off(make_market):
+    world = Exchanges(make_market(frozen_move_bps=0.0, frozen_after_s=2.0))
+    alive(world, 3)
+    found = []
+    for number in range(20):
+        middle = 100.0 + 0.1 * number
+        found += list(world.second([(s, middle + 0.001 * s) for s in (*OTHERS, SIBLING)]))
+
+    assert any(row["spot_source"] == FROZEN for row in found)
+    assert world.market.counter(EngineCounter.SUPPRESSED + Gate.FROZEN) == 0
+
+
+def test_other_witnesses_that_are_themselves_stale_prove_nothing(world):
+    alive(world, 3)
+    market = world.market
+    # The others move and then fall silent for longer than a leg may be old; one stays.
+    for number in range(20):
+        middle = 100.0 + 0.1 * number
+        world.second([(s, middle + 0.001 * s) for s in (*OTHERS, SIBLING)])
+    assert market.regions.routes.is_suspect(slot_of(FROZEN, SYMBOL))
+    world.sources = [FROZEN, 1]
+
+    for _ in range(15):
+        world.second()
+
+    assert not market.regions.routes.is_suspect(slot_of(FROZEN, SYMBOL))
