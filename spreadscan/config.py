@@ -58,12 +58,25 @@ __all__ = [
     "ListingWord",
     "MarketConfig",
     "RecordConfig",
+    "RoundTripFees",
     "RuntimeConfig",
     "ShmConfig",
     "SimConfig",
     "TrackerConfig",
     "load_config",
 ]
+
+
+class RoundTripFees(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round trip costs in one direction, in basis points."""
+
+    usual_bps: float
+    by_symbol: dict[str, float] = {}
+    """Where a leg has fees of its own."""
+
+    def of(self, symbol: str) -> float:
+        """Return what a round trip of one symbol costs."""
+        return self.by_symbol.get(symbol, self.usual_bps)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,11 +117,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Return address and limits of a source."""
         return self.exchanges[source.adapter.name].market(source.market)
 
-    def round_trip_fee_bps(self, direction: Direction) -> float:
+    def round_trip_fees(self, direction: Direction) -> RoundTripFees:
         """Return what opening and closing cost: two taker fills on each leg."""
         by_id = {source.source_id: source.name for source in self.active_sources()}
-        spot, futures = by_id[direction.spot_source], by_id[direction.futures_source]
-        return 2 * (self.fees[spot].taker_bps + self.fees[futures].taker_bps)
+        legs = [self.fees[by_id[direction.spot_source]], self.fees[by_id[direction.futures_source]]]
+        own = {fee.name for leg in legs for fee in leg.symbol}
+        return RoundTripFees(
+            usual_bps=2 * sum(leg.taker_bps for leg in legs),
+            by_symbol={name: 2 * sum(leg.taker_of(name) for leg in legs) for name in own},
+        )
 
 
 def load_config(file: Path, *, is_sim: bool = False) -> Config:

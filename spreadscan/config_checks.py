@@ -18,6 +18,7 @@ from spreadscan.config_schema import (
 from spreadscan.core_list import parse_cores
 from spreadscan.errors import ConfigError
 from spreadscan.exchanges import Source, sources
+from spreadscan.model import Market
 from spreadscan.shm.layout import NUM_SOURCES
 
 __all__ = ["check_cpu_plan", "check_exchanges", "check_fees", "check_identity", "check_thresholds"]
@@ -156,10 +157,17 @@ def _check_limits(file: Path, source: Source, branch: ExchangeConfig) -> None:
 
 
 def check_fees(file: Path, fees: dict[str, MarketFees], enabled: dict[str, ExchangeConfig]) -> None:
-    """Refuse an enabled exchange without fees."""
+    """Refuse an enabled exchange without fees, and two fees of one symbol."""
     for name in enabled:
         if name not in fees:
             raise ConfigError(str(file), f"fees.{name}", "nothing", "fees of an enabled exchange")
+    for name, markets in fees.items():
+        for market in Market:
+            symbols = [fee.name for fee in getattr(markets, market.value).symbol]
+            twice = next((each for each in symbols if symbols.count(each) > 1), None)
+            if twice is not None:
+                key = f"fees.{name}.{market.value}.symbol"
+                raise ConfigError(str(file), key, f"{twice} again", "one entry about a symbol")
 
 
 def check_identity(file: Path, words: Sequence[ListingWord], known: Collection[str]) -> None:

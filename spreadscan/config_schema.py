@@ -32,6 +32,7 @@ __all__ = [
     "RuntimeConfig",
     "ShmConfig",
     "SimConfig",
+    "SymbolFee",
     "TrackerConfig",
 ]
 
@@ -272,11 +273,27 @@ class SimConfig(Branch, frozen=True):
     temporary file."""
 
 
+class SymbolFee(Branch, frozen=True):
+    """What a fill of one symbol costs where that differs; None: what the market costs."""
+
+    name: Annotated[str, Meta(pattern=r"^[^\s-]+-USDT$")]
+    """As it is called everywhere here, ``BTC-USDT``."""
+    maker_bps: FillBps | None = None
+    taker_bps: FillBps | None = None
+
+
 class FeeConfig(Branch, frozen=True):
     """What one fill costs, in basis points of its value; negative is a rebate."""
 
     maker_bps: FillBps
     taker_bps: FillBps
+    symbol: list[SymbolFee] = []
+    """Those that cost something else."""
+
+    def taker_of(self, symbol: str) -> float:
+        """Return what a taker fill of one symbol costs."""
+        own = next((fee.taker_bps for fee in self.symbol if fee.name == symbol), None)
+        return self.taker_bps if own is None else own
 
 
 class MainFile(Branch, frozen=True):

@@ -38,7 +38,7 @@ def test_shipped_directions_are_the_twelve_pairs_with_ids_for_ever(make_config):
 def test_round_trip_fee_is_four_taker_fills():
     config = load_config(SHIPPED)
 
-    fees = {row.name: config.round_trip_fee_bps(row) for row in config.directions}
+    fees = {row.name: config.round_trip_fees(row).of("BTC-USDT") for row in config.directions}
 
     assert fees["binance_spot_okx_futures"] == 2 * (10.0 + 5.0)
     assert fees["mexc_spot_bybit_futures"] == 2 * (5.0 + 5.5)
@@ -120,6 +120,8 @@ def test_simulated_prefix_stays_within_the_length_of_a_name(make_config):
         ({"listing.0.coin": "NEIRO_2"}, "identity.toml", "listing[0].coin", "'NEIRO_2'", "regex"),
         ({"listing.0.reason": None}, "identity.toml", "listing[0].reason", "nothing", "required"),
         ({"listing.0.coin": "A-B"}, "identity.toml", "listing[0].coin", "'A-B'", "regex"),
+        ({"fees.okx.spot.symbol": [{"name": "A-USDT"}, {"name": "A-USDT", "taker_bps": 1.0}]},
+         "fees.toml", "fees.okx.spot.symbol", "A-USDT again", "one entry about a symbol"),
         ({"fees.okx": None}, "fees.toml", "fees.okx", "nothing", "fees of an enabled exchange"),
         ({"fees.okx.spot.taker_bps": "free"}, "fees.toml", "fees.okx.spot.taker_bps", "'free'",
          "float"),

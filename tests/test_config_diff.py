@@ -74,6 +74,7 @@ def test_only_live_keys_are_taken_over(load):
     after = load(
         engine__open_net_bps=9.0, engine__wait="spin", tracker__max_life_s=9.0,
         fees__okx__spot__taker_bps=1.0, feed__retry_cap_s=9.0, tracker__data_dir="x",
+        fees__okx__spot__symbol=[{"name": "BTC-USDT", "taker_bps": 2.0}],
         exchanges__mexc__enabled=False,
     )  # fmt: skip
 

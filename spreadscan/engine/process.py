@@ -5,7 +5,7 @@ the eventfd, and feeds that died or hang; prices and signals never come through 
 """
 
 from spreadscan.engine.channels import channels_of
-from spreadscan.engine.routes import routes_of
+from spreadscan.engine.routes import routes_of, unknown_fees
 from spreadscan.kernel.scan import Scanner
 from spreadscan.runtime.fd_store import store_descriptor, take_descriptor
 from spreadscan.runtime.lock import is_lock_held
@@ -60,6 +60,8 @@ def _take_routes(context: Context, scanner: Scanner) -> str:
     """Scan the routes of the present universe from now on; return the status that says so."""
     routes = routes_of(context.universe, context.config)
     scanner.set_routes(routes)
+    if unknown := unknown_fees(context.universe, context.config):
+        context.log.warning("fees.toml: symbols that are not listed: %s", ", ".join(unknown))
     return f"scanning {len(routes)} routes, wait={context.config.engine.wait}"
 
 

@@ -47,9 +47,14 @@ class RoutesNow:
         self._max_spread_bps = config.engine.max_spread_bps
         self._names = {symbol.symbol_id: symbol.name for symbol in universe.symbols}
         self._source_names = {source.source_id: source.name for source in config.active_sources()}
-        fees = {each.direction_id: config.round_trip_fee_bps(each) for each in config.directions}
+        fees = {each.direction_id: config.round_trip_fees(each) for each in config.directions}
         routes = [
-            (direction.spot_source, direction.futures_source, symbol, fees[direction.direction_id])
+            (
+                direction.spot_source,
+                direction.futures_source,
+                symbol,
+                fees[direction.direction_id].of(self._names[symbol]),
+            )
             for direction in universe.directions
             if direction.direction_id in fees
             for symbol in direction.symbols

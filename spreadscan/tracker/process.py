@@ -13,7 +13,7 @@ no signal is taken, and what was open has ended as halted.
 from collections.abc import Callable
 from pathlib import Path
 
-from spreadscan.config import Config
+from spreadscan.config import Config, RoundTripFees
 from spreadscan.runtime.process import Context
 from spreadscan.shm.layout import RING_CAPACITY, Histogram, TrackerCounter
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
@@ -98,9 +98,9 @@ def rules_of(config: Config) -> Rules:
     )
 
 
-def fees_bps(config: Config) -> dict[str, float]:
+def fees_of(config: Config) -> dict[str, RoundTripFees]:
     """Return what a round trip costs, by direction."""
-    return {row.name: config.round_trip_fee_bps(row) for row in config.directions}
+    return {row.name: config.round_trip_fees(row) for row in config.directions}
 
 
 class Tracker:
@@ -122,7 +122,7 @@ class Tracker:
     ) -> None:
         self._context = context
         self._config = context.config
-        self._fee_bps = fees_bps(context.config)
+        self._fees = fees_of(context.config)
         self._ring = RingReader(context.regions.ring)
         self._boot_id = BOOT_ID_FILE.read_text(encoding="ascii").strip()
         self._watch: Watch | None = None
@@ -210,7 +210,7 @@ class Tracker:
             return
         self._config = config
         self._book.rules = rules_of(config)
-        self._fee_bps = fees_bps(config)
+        self._fees = fees_of(config)
         # It holds the fees.
         self._watch_membership = -1
 
@@ -270,7 +270,7 @@ class Tracker:
     def _snapshot(self) -> None:
         if self._watch is None or self._watch_membership != self._book.membership:
             self._rows = self._book.rows
-            self._watch = watch(self._book.routes(self._rows), self._fee_bps)
+            self._watch = watch(self._book.routes(self._rows), self._fees)
             self._watch_membership = self._book.membership
         if not len(self._rows):
             return

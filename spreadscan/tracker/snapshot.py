@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spreadscan.config import RoundTripFees
 from spreadscan.engine.spread import entry_spread_bps, executable_usd
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.shm.price_store import is_usable
@@ -62,21 +63,27 @@ class Snapshot(NamedTuple):
         return found
 
 
-def watch(routes: Sequence[Route], fee_bps: Mapping[str, float]) -> Watch:
-    """Lay out which slots to read for these routes; ``fee_bps`` is keyed by direction name."""
+def watch(routes: Sequence[Route], fees: Mapping[str, RoundTripFees]) -> Watch:
+    """Lay out which slots to read for these routes; ``fees`` is keyed by direction name."""
     symbol_ids = np.array([route.symbol_id for route in routes], dtype=np.int32)
     sources = np.array(
         [route.spot_source for route in routes] + [route.futures_source for route in routes],
         dtype=np.intp,
     )
-    fees = np.array([fee_bps.get(route.direction, np.nan) for route in routes], dtype=np.float64)
+    fee_bps = np.array(
+        [
+            fees[route.direction].of(route.symbol) if route.direction in fees else np.nan
+            for route in routes
+        ],
+        dtype=np.float64,
+    )
     # An unlisted symbol has no slot; it reads symbol 0's and `known` throws the result away.
     symbols = np.tile(np.maximum(symbol_ids, 0), 2)
     return Watch(
         slots=(sources * MAX_SYMBOLS + symbols).astype(np.int32),
         sources=sources,
-        fee_bps=fees,
-        known=(symbol_ids >= 0) & np.isfinite(fees),
+        fee_bps=fee_bps,
+        known=(symbol_ids >= 0) & np.isfinite(fee_bps),
     )
 
 

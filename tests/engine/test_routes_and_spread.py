@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 
 from spreadscan.config import load_config
 from spreadscan.directions import DirectionRecord
-from spreadscan.engine.routes import routes_of
+from spreadscan.engine.routes import routes_of, unknown_fees
 from spreadscan.engine.spread import entry_spread_bps, executable_usd, exit_spread_bps
 from spreadscan.shm.price_store import slot_of
+from spreadscan.symbols import SymbolRecord
 from spreadscan.universe import Universe
 
+SYMBOLS = tuple(
+    SymbolRecord(symbol_id=number, name=name, instruments=(None,) * 8)
+    for number, name in ((0, "BTC-USDT"), (9, "ETH-USDT"))
+)
 PRICES = st.floats(1e-9, 1e9)
 
 
@@ -57,7 +62,7 @@ def test_routes_are_every_symbol_of_every_enabled_direction_with_its_four_fees(m
         DirectionRecord(direction_id=number, spot_source=4, futures_source=1, symbols=(0, 9))
         for number in (enabled.direction_id, 200)
     )
-    universe = Universe(generation=1, timestamp="", symbols=(), directions=records)
+    universe = Universe(generation=1, timestamp="", symbols=SYMBOLS, directions=records)
 
     routes = routes_of(universe, config)
 
@@ -65,3 +70,27 @@ def test_routes_are_every_symbol_of_every_enabled_direction_with_its_four_fees(m
         (slot_of(4, symbol), slot_of(1, symbol), enabled.direction_id, symbol, 2 * (10.0 + 5.0))
         for symbol in (0, 9)
     ]
+
+
+def test_symbol_with_fees_of_its_own_is_measured_with_them(make_config):
+    own = {"name": "ETH-USDT", "taker_bps": 20.0}
+    config = load_config(
+        make_config(
+            {
+                "fees.okx.spot.taker_bps": 10.0,
+                "fees.okx.spot.symbol": [own, {"name": "BTC-USDT", "maker_bps": 1.0}],
+                "fees.binance.futures.taker_bps": 5.0,
+                "fees.bybit.spot.symbol": [{"name": "GONE-USDT", "taker_bps": 1.0}],
+            }
+        )
+    )
+    enabled = next(row for row in config.directions if row.name == "okx_spot_binance_futures")
+    record = DirectionRecord(
+        direction_id=enabled.direction_id, spot_source=4, futures_source=1, symbols=(0, 9)
+    )
+    universe = Universe(generation=1, timestamp="", symbols=SYMBOLS, directions=(record,))
+
+    fees = {symbol_id: fee for *_, symbol_id, fee in routes_of(universe, config)}
+
+    assert fees == {0: 30.0, 9: 50.0}
+    assert unknown_fees(universe, config) == ["GONE-USDT"]

@@ -13,12 +13,13 @@ from tracker_cases import (
     quote,
 )
 
+from spreadscan.config import RoundTripFees
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.tracker.columns import MOMENT_FIELDS
 from spreadscan.tracker.snapshot import evaluate, watch
 
 MAX_AGE_NS = 1_000
-FEES = {DIRECTION: FEE_BPS}
+FEES = {DIRECTION: RoundTripFees(usual_bps=FEE_BPS)}
 GOOD_SPOT, GOOD_FUTURES = quote(99.9, 100.0), quote(100.5, 100.6)
 
 

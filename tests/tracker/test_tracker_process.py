@@ -57,7 +57,7 @@ def test_open_episode_is_snapshotted_from_the_price_store(bench, tracker):
     with LedgerReader(bench.data_dir) as reader:
         (episode,) = reader.open_episodes(5)
         path = reader.path(episode.episode_id)
-    fee_bps = bench.config.round_trip_fee_bps(bench.direction)
+    fee_bps = bench.config.round_trip_fees(bench.direction).usual_bps
     assert [point.t_ms for point in path] == [0, 200]
     assert path[1].gross_bps == pytest.approx(80.0)
     assert path[1].net_bps == pytest.approx(80.0 - fee_bps)
