@@ -17,6 +17,7 @@ COMMANDS = {
     "restart": "spreadscan.cli.services:restart",
     "shutdown": "spreadscan.cli.services:shutdown",
     "logs": "spreadscan.cli.services:logs",
+    "doctor": "spreadscan.cli.doctor:doctor",
 }
 """Where each command is, in the order of --help; it is imported when it is called for."""
 
