@@ -52,6 +52,7 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ENGINE, TRACKER, DISCOVERY = "spread-engine", "spread-tracker", "pair-discovery"
+COMPACTION = "spreadscan compact"
 # What ``spreadscan up`` adds to the topology.
 SUPERVISOR, SIMULATOR = "spreadscan up", "simulator"
 
@@ -64,6 +65,7 @@ RULES: tuple[tuple[str, tuple[str, ...], Effect], ...] = (
     ("tracker.converge_net_bps", (TRACKER,), Effect.LIVE),
     ("tracker.max_life_s", (TRACKER,), Effect.LIVE),
     ("tracker.max_suspended_s", (TRACKER,), Effect.LIVE),
+    ("tracker.retention_*", (COMPACTION,), Effect.NEXT_RUN),
     ("tracker.*", (TRACKER,), Effect.RESTART),
     ("runtime.log_level", ("*",), Effect.LIVE),
     ("runtime.stop_timeout_s", (SUPERVISOR,), Effect.RESTART),

@@ -188,6 +188,10 @@ class TrackerConfig(Branch, frozen=True):
     """How often each route is looked at for it."""
     baseline_min_samples: PositiveInt
     """With fewer nothing is said to be usual."""
+    retention_days: PositiveInt
+    """Compacted days older than this are deleted."""
+    retention_max_mib: PositiveInt
+    """Of all compacted days; the oldest make room."""
 
 
 class DiscoveryConfig(Branch, frozen=True):

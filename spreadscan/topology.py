@@ -16,7 +16,7 @@ import msgspec
 from spreadscan.exchanges import sources
 from spreadscan.shm.layout import HEALTH_SLOTS, NUM_SOURCES, RegionKind
 
-__all__ = ["CpuRole", "Program", "feed_name", "program_named", "programs"]
+__all__ = ["CHORES", "Chore", "CpuRole", "Program", "feed_name", "program_named", "programs"]
 
 
 class CpuRole(StrEnum):
@@ -48,6 +48,29 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     calendar: str | None = None
     """When systemd runs it again, systemd.time(7)."""
 
+
+class Chore(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that systemd runs now and then beside the programs."""
+
+    name: str
+    """Of its unit and timer."""
+    command: tuple[str, ...]
+    """Console script and words."""
+    calendar: str
+    """When, systemd.time(7)."""
+    memory_max_mib: int
+
+
+CHORES = (
+    Chore(
+        name="ledger-compaction",
+        command=("spreadscan", "compact"),
+        # After midnight UTC, when the tracker has begun the next part.
+        calendar="03:20:00 UTC",
+        memory_max_mib=1024,
+    ),
+)
+"""Reads and writes the tracker's data folder."""
 
 ENGINE_SLOT = NUM_SOURCES
 TRACKER_SLOT = NUM_SOURCES + 1

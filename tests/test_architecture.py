@@ -64,6 +64,7 @@ PURE_FILES = (
     "manners/requests.py",
     "manners/shards.py",
     "ops/reconcile.py",
+    "ops/statistics.py",
 )
 
 CATCHES_EVERYTHING = "runtime/process.py"

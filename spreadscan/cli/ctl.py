@@ -18,6 +18,10 @@ COMMANDS = {
     "shutdown": "spreadscan.cli.services:shutdown",
     "logs": "spreadscan.cli.services:logs",
     "doctor": "spreadscan.cli.doctor:doctor",
+    "history": "spreadscan.cli.history:history",
+    "episode": "spreadscan.cli.episode:episode",
+    "statistics": "spreadscan.cli.statistics:statistics",
+    "export": "spreadscan.cli.export:export",
 }
 """Where each command is, in the order of --help; it is imported when it is called for."""
 

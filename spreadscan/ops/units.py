@@ -3,6 +3,7 @@
     spreadscan.target
       shm-init.service            makes the regions, stays active
       pair-discovery.timer        -> pair-discovery.service -> spreadscan-reload.service
+      ledger-compaction.timer     -> ledger-compaction.service: finished days to Parquet
       spread-tracker.service      first up, last down: it empties the ring
       spread-engine.service
       feed@<exchange>-<market>.service, one a source
@@ -18,7 +19,7 @@ import msgspec
 from spreadscan.config import Config
 from spreadscan.errors import EXIT_CONFIG
 from spreadscan.ops.confinement import confinement
-from spreadscan.topology import CpuRole, Program, program_named, programs
+from spreadscan.topology import CHORES, Chore, CpuRole, Program, program_named, programs
 
 __all__ = ["CpuShare", "UnitPlace", "rendered_units", "unit_of"]
 
@@ -91,11 +92,15 @@ def rendered_units(
             files[f"{row.name}.timer"] = _timer(row.name, row.calendar)
         if row.name in cpus:
             files[f"{name}.d/cpu.conf"] = _cpu(cpus[row.name], row.cpu)
+    for chore in CHORES:
+        files[f"{chore.name}.service"] = _chore(config, place, chore)
+        files[f"{chore.name}.timer"] = _timer(chore.name, chore.calendar)
     return {name: HEADER + text for name, text in sorted(files.items())}
 
 
 def _target(rows: list[Program]) -> str:
     wanted = [f"{row.name}.timer" if row.calendar else unit_of(row) for row in rows]
+    wanted += [f"{chore.name}.timer" for chore in CHORES]
     return _sections(
         Unit=["Description=spreadscan: spot-perpetual spreads", *(f"Wants={it}" for it in wanted)],
         Install=["WantedBy=multi-user.target"],
@@ -223,6 +228,31 @@ def _reload(config: Config, place: UnitPlace) -> str:
                 is_locking=False,
                 writes=_writes(config, program_named("shm-init")),
                 memory_max_mib=256,
+            ).splitlines(),
+        ],
+    )
+
+
+def _chore(config: Config, place: UnitPlace, chore: Chore) -> str:
+    script, *words = chore.command
+    command = " ".join([f"{place.scripts}/{script}", *words, "--config", place.config_file])
+    return _sections(
+        Unit=[f"Description=spreadscan: {chore.name}"],
+        Service=[
+            "Type=oneshot",
+            f"User={place.user}",
+            f"Group={place.group}",
+            f"ExecStart={command}",
+            "# It has all night; feeds and engine have not.",
+            "Nice=10",
+            "IOSchedulingClass=idle",
+            "CPUWeight=20",
+            f"Slice={SLICE}",
+            *confinement(
+                is_on_network=False,
+                is_locking=False,
+                writes=[str(config.path(config.tracker.data_dir))],
+                memory_max_mib=chore.memory_max_mib,
             ).splitlines(),
         ],
     )

@@ -12,7 +12,7 @@ from spreadscan.cli.main import app
 from spreadscan.config import load_config
 from spreadscan.ops.unit_files import compare_units
 from spreadscan.ops.units import CpuShare, UnitPlace, rendered_units, unit_of
-from spreadscan.topology import programs
+from spreadscan.topology import CHORES, programs
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.toml"
 MAX_EXPOSURE = 2.0
@@ -82,8 +82,22 @@ def test_target_wants_every_unit_and_discovery_by_its_timer(rendered):
 
     assert set(wanted) == {
         f"{row.name}.timer" if row.calendar else unit_of(row) for row in programs().values()
-    }
+    } | {f"{chore.name}.timer" for chore in CHORES}
     assert sum(name.startswith("feed@") for name in wanted) == 8
+
+
+def test_finished_days_are_compacted_at_night_and_in_nobody_s_way(rendered, config):
+    timer = settings_of(rendered["ledger-compaction.timer"])
+    service = settings_of(rendered["ledger-compaction.service"])
+
+    assert timer["OnCalendar"] == ["03:20:00 UTC"]
+    assert timer["Persistent"] == ["yes"]
+    assert service["ExecStart"] == [
+        "/opt/spreadscan/current/bin/spreadscan compact --config /etc/spreadscan/config.toml"
+    ]
+    assert service["ReadWritePaths"] == [f"-{config.path(config.tracker.data_dir)}"]
+    assert service["IOSchedulingClass"] == ["idle"]
+    assert "PrivateNetwork" in service
 
 
 def test_feeds_stop_first_and_the_tracker_last(rendered):
@@ -124,7 +138,7 @@ def test_only_the_engine_keeps_a_descriptor(rendered):
     assert keeping == {"spread-engine.service"}
 
 
-def test_nobody_but_the_tracker_and_discovery_may_write_the_ledger(rendered, config):
+def test_nobody_but_tracker_compaction_and_discovery_may_write_the_ledger(rendered, config):
     ledger = f"-{config.path(config.tracker.data_dir)}"
 
     writing = {
@@ -133,7 +147,11 @@ def test_nobody_but_the_tracker_and_discovery_may_write_the_ledger(rendered, con
         if ledger in settings_of(text).get("ReadWritePaths", [])
     }
 
-    assert writing == {"spread-tracker.service", "pair-discovery.service"}
+    assert writing == {
+        "spread-tracker.service",
+        "pair-discovery.service",
+        "ledger-compaction.service",
+    }
 
 
 def test_cpu_plan_becomes_a_drop_in_of_the_one_instance(config):
@@ -184,7 +202,7 @@ def test_systemd_finds_no_fault_in_any_unit(config, tmp_path):
         (folder / name).write_text(text)
     scripts = root / "opt/spreadscan/current/bin"
     scripts.mkdir(parents=True)
-    for script in (*programs(), "spread-ctl"):
+    for script in (*programs(), "spread-ctl", "spreadscan"):
         shutil.copy(shutil.which("true"), scripts / script)
     # Targets and slices that ours name are systemd's own.
     (root / "usr/lib").mkdir(parents=True)

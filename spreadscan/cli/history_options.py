@@ -1,0 +1,108 @@
+"""What the commands about the past share: which episodes, from which folder."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spreadscan.cli.duration import parse_duration_s
+from spreadscan.config import load_config
+from spreadscan.errors import EXIT_NOT_RUNNING
+from spreadscan.ops.history import OPEN, EpisodeQuery, History
+from spreadscan.runtime.clock import SystemClock
+from spreadscan.tracker.episode import Ending
+
+__all__ = [
+    "PIPED_WIDTH",
+    "Direction",
+    "Limit",
+    "MinNetBps",
+    "Reason",
+    "Since",
+    "Symbol",
+    "open_history",
+    "query_of",
+    "tell_troubles",
+]
+
+PIPED_WIDTH = 160
+"""Columns of a table where there is no terminal to ask."""
+REASONS = (OPEN, *(ending.value for ending in Ending))
+
+Symbol = Annotated[str | None, typer.Option("--symbol", metavar="NAME", help="Such as BTC-USDT.")]
+Direction = Annotated[
+    str | None,
+    typer.Option("--direction", metavar="NAME", help="Spot source, then futures source."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="WHEN", help="Opened in the last 90m, 24h or 7d, or since 2026-11-29."
+    ),
+]
+MinNetBps = Annotated[
+    float | None,
+    typer.Option("--min-net-bps", metavar="BPS", help="Net spread at the peak, at least."),
+]
+Reason = Annotated[
+    str | None,
+    typer.Option("--reason", metavar="WORD", help=f"How it ended: {', '.join(REASONS)}."),
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+
+_DAYS = re.compile(r"(\d+(?:\.\d+)?)d", re.ASCII)
+
+
+def query_of(
+    symbol: str | None,
+    direction: str | None,
+    since: str | None,
+    min_net_bps: float | None,
+    reason: str | None,
+) -> EpisodeQuery:
+    """Return what the options ask for.
+
+    Raises:
+        typer.BadParameter: an option has a value that nothing can match.
+    """
+    if reason is not None and reason not in REASONS:
+        raise typer.BadParameter(f"found {reason!r}, expected one of {', '.join(REASONS)}")
+    return EpisodeQuery(
+        symbol=symbol,
+        direction=direction,
+        since_wall_ns=None if since is None else _since_wall_ns(since),
+        min_net_bps=min_net_bps,
+        reason=reason,
+    )
+
+
+def open_history(config: Path, *, is_sim: bool) -> History:
+    """Open the configuration's history; where there is none, say so and exit 3."""
+    tree = load_config(config, is_sim=is_sim)
+    try:
+        return History(tree.path(tree.tracker.data_dir))
+    except FileNotFoundError as error:
+        typer.echo(f"spread-ctl: {error}", err=True)
+        raise typer.Exit(EXIT_NOT_RUNNING) from None
+
+
+def tell_troubles(history: History) -> None:
+    """Say on standard error which parts could not be read."""
+    for sentence in dict.fromkeys(history.troubles):
+        typer.echo(f"spread-ctl: {sentence}", err=True)
+
+
+def _since_wall_ns(text: str) -> int:
+    now_ns = SystemClock().wall_ns()
+    days = _DAYS.fullmatch(text.strip())
+    if days:
+        return now_ns - round(float(days[1]) * 86_400e9)
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return now_ns - round(parse_duration_s(text) * 1e9)
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return round(at.timestamp() * 1e9)

@@ -1,0 +1,156 @@
+"""Compaction of finished parts of the ledger, and which old days are let go.
+
+Every part but the newest is finished: the tracker never writes it again. It is written as Parquet,
+read back, and only then deleted. A part that is damaged is set aside and the others go on.
+"""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from spreadscan.config import Config
+from spreadscan.errors import EXIT_TEMPORARY, SpreadscanError
+from spreadscan.ops.archive import ArchiveError, write_part
+from spreadscan.tracker.parts import Part, archived_parts, ledger_parts, set_aside
+from spreadscan.tracker.store import connected, is_damage
+
+__all__ = ["CompactedPart", "Compaction", "CompactionBusyError", "compact"]
+
+LOCK_NAME = "compact.lock"
+MIB = 1024 * 1024
+
+
+class CompactionBusyError(SpreadscanError):
+    """Another compaction of the same folder runs.
+
+    Args:
+        directory: the folder.
+    """
+
+    exit_code = EXIT_TEMPORARY
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        super().__init__(f"{directory}: found another compaction at work, expected none")
+
+
+class CompactedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One part that is Parquet now."""
+
+    day: str
+    number: int
+    points: int
+    before_bytes: int
+    after_bytes: int
+
+
+class Compaction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run did."""
+
+    compacted: tuple[CompactedPart, ...]
+    dropped: tuple[str, ...]
+    """Names of files that were too old or too many."""
+    failed: tuple[str, ...]
+    """One sentence for every part that is damaged or could not be written."""
+
+
+def compact(config: Config, wall_ns: int) -> Compaction:
+    """Compact what is finished, then apply ``[tracker] retention_days`` and ``retention_max_mib``.
+
+    Raises:
+        CompactionBusyError: another one runs.
+    """
+    directory = config.path(config.tracker.data_dir)
+    if not ledger_parts(directory) and not archived_parts(directory):
+        return Compaction(compacted=(), dropped=(), failed=())
+    with _alone(directory):
+        compacted, failed = [], []
+        for part in ledger_parts(directory)[:-1]:
+            try:
+                compacted.append(_compacted(part, directory))
+            except (sqlite3.DatabaseError, ValueError, OSError, ArchiveError) as error:
+                failed.append(_failure(part, directory, error, wall_ns))
+        dropped = _dropped(config, directory, wall_ns)
+    return Compaction(compacted=tuple(compacted), dropped=tuple(dropped), failed=tuple(failed))
+
+
+def _compacted(part: Part, directory: Path) -> CompactedPart:
+    file = part.ledger(directory)
+    before_bytes = _size(file)
+    # Opened for writing: what a killed tracker left in the log belongs to the part.
+    with contextlib.closing(connected(file)) as connection:
+        points = write_part(connection, part, directory)
+        # Or its log would be left behind by the last one to close it, if somebody else reads it.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for suffix in ("-wal", "-shm", ""):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    after_bytes = _size(part.paths(directory)) + _size(part.episodes(directory))
+    return CompactedPart(
+        day=part.day, number=part.number, points=points, before_bytes=before_bytes,
+        after_bytes=after_bytes,
+    )  # fmt: skip
+
+
+def _failure(part: Part, directory: Path, error: Exception, wall_ns: int) -> str:
+    file = part.ledger(directory)
+    for left in part.episodes(directory).parent.glob("*.new"):
+        left.unlink(missing_ok=True)
+    is_torn = isinstance(error, ValueError) or (
+        isinstance(error, sqlite3.DatabaseError) and is_damage(error)
+    )
+    if not is_torn:
+        return f"{file}: not compacted: {error}"
+    try:
+        return f"{file}: damaged ({error}), set aside as {set_aside(file, wall_ns).name}"
+    except OSError as rename_error:
+        return f"{file}: damaged ({error}), and cannot be set aside: {rename_error}"
+
+
+def _dropped(config: Config, directory: Path, wall_ns: int) -> Iterator[str]:
+    """Delete what is older than allowed, then the oldest of what is more than allowed."""
+    tracker = config.tracker
+    today = datetime.fromtimestamp(wall_ns / 1e9, UTC)
+    oldest = (today - timedelta(days=tracker.retention_days)).date().isoformat()
+    files = {
+        part: [part.paths(directory), part.episodes(directory)]
+        for part in archived_parts(directory)
+    }
+    total = sum(_size(file) for pair in files.values() for file in pair)
+    for part, pair in files.items():
+        if part.day >= oldest and total <= tracker.retention_max_mib * MIB:
+            break
+        total -= sum(map(_size, pair))
+        # The mark first: a crash in between leaves paths of nobody, which the next run removes.
+        for file in reversed(pair):
+            file.unlink(missing_ok=True)
+            yield file.name
+    kept = {part.paths(directory) for part in archived_parts(directory)}
+    for file in (directory / "history").glob("*-paths.parquet"):
+        if file not in kept:
+            file.unlink()
+            yield file.name
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CompactionBusyError(directory) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _size(file: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return file.stat().st_size
+    return 0

@@ -1,0 +1,219 @@
+"""Questions to the whole history: days that are Parquet and days that are still in the ledger.
+
+Parts are read one after the other, newest first; a part that cannot be read is named in `troubles`
+and left out. An episode counts in the newest part that has it.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import reduce
+from operator import and_
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spreadscan.ops.archive import EPISODE_SCHEMA, PATH_SCHEMA, episodes_table
+from spreadscan.ops.ledger import EpisodeSummary, PathPoint, frames_of, open_part
+from spreadscan.tracker.parts import Part, archived_parts, ledger_parts
+from spreadscan.tracker.rows import EPISODE_COLUMNS
+
+__all__ = ["OPEN", "EpisodeQuery", "History"]
+
+OPEN = "open"
+"""The ``reason`` of episodes that have not ended."""
+DAY_NS = 86_400_000_000_000
+_UNREADABLE = (sqlite3.DatabaseError, pa.ArrowException, OSError, ValueError)
+_PLAIN = [
+    name for name in EpisodeSummary.__struct_fields__ if name not in {"life_ns", "peak_after_ns"}
+]
+SUMMARY_NEEDS = [*_PLAIN, "opened_ns", "ended_ns", "last_ns", "peak_ns"]
+
+
+class EpisodeQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which episodes; None is any."""
+
+    symbol: str | None = None
+    direction: str | None = None
+    since_wall_ns: int | None = None
+    """Opened at or after this Unix time."""
+    min_net_bps: float | None = None
+    """Net spread at the peak."""
+    reason: str | None = None
+    """How it ended, or ``open``."""
+    episode_id: int | None = None
+
+    def conditions(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield column, operator and value of everything that is asked for."""
+        for column, operator, value in (
+            ("symbol", "=", self.symbol),
+            ("direction", "=", self.direction),
+            ("opened_wall_ns", ">=", self.since_wall_ns),
+            ("peak_net_bps", ">=", self.min_net_bps),
+            ("ending", "=", None if self.reason == OPEN else self.reason),
+            ("episode_id", "=", self.episode_id),
+        ):
+            if value is not None:
+                yield column, operator, value
+
+
+class History:
+    """The tracker's data folder, all days of it.
+
+    Args:
+        directory: the data folder.
+
+    Raises:
+        FileNotFoundError: the tracker has not run yet.
+
+    Concurrency: one thread; any number beside the tracker and the compaction.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        archived = set(archived_parts(directory))
+        ledgers = set(ledger_parts(directory))
+        if not archived and not ledgers:
+            raise FileNotFoundError(f"{directory}: no ledger; the tracker has not run yet")
+        self._parts = sorted(archived | ledgers, reverse=True)
+        self._archived = archived
+        self._newest = max(ledgers, default=None)
+        self.troubles: list[str] = []
+        """One sentence for every part that could not be read."""
+
+    def summaries(self, query: EpisodeQuery, limit: int | None = None) -> list[EpisodeSummary]:
+        """Return episodes, those open first, then the latest ended first; at most *limit*."""
+        found: list[EpisodeSummary] = []
+        for table in self.tables(query, SUMMARY_NEEDS):
+            found += sorted(map(_summary, table.to_pylist()), key=_latest_first)
+            if limit is not None and len(found) >= limit:
+                break
+        return found[:limit]
+
+    def tables(
+        self, query: EpisodeQuery, columns: Sequence[str] = EPISODE_COLUMNS
+    ) -> Iterator[pa.Table]:
+        """Yield the episodes of each part, newest part first, each episode once."""
+        seen: set[int] = set()
+        needed = list(dict.fromkeys([*columns, "episode_id"]))
+        for part in self._parts_since(query.since_wall_ns):
+            try:
+                table = self._episodes_of(part, query, needed)
+            except _UNREADABLE as error:
+                self.troubles.append(f"{self._file_of(part)}: left out: {error}")
+                continue
+            ids = table["episode_id"].to_pylist()
+            if seen and not seen.isdisjoint(ids):
+                table = table.filter(pa.array([number not in seen for number in ids]))
+            seen.update(ids)
+            if table.num_rows:
+                yield table.select(list(columns))
+
+    def path(self, episode_id: int) -> list[PathPoint]:
+        """Return an episode's points in order of time; empty for an unknown id."""
+        points: dict[int, PathPoint] = {}
+        for table in self.point_tables([episode_id]):
+            rows = zip(*(table[name].to_pylist() for name in PATH_SCHEMA.names[1:]), strict=True)
+            for t_ms, gross_bps, cost_bps, usd in rows:
+                # A batch whose sync failed may stand in two parts.
+                points[t_ms] = PathPoint(t_ms, gross_bps, gross_bps - cost_bps, usd)
+        return [points[t_ms] for t_ms in sorted(points)]
+
+    def point_tables(self, episode_ids: Iterable[int]) -> Iterator[pa.Table]:
+        """Yield the points of episodes, oldest part first, as PATH_SCHEMA."""
+        wanted = np.array(sorted(episode_ids), np.int64)
+        for part in reversed(self._parts):
+            try:
+                yield from self._points_of(part, wanted)
+            except _UNREADABLE as error:
+                self.troubles.append(f"{self._file_of(part)}: left out: {error}")
+
+    def _parts_since(self, since_wall_ns: int | None) -> Iterator[Part]:
+        """Yield parts that may hold episodes opened since then, newest first."""
+        successor: Part | None = None
+        for part in self._parts:
+            if since_wall_ns is not None and successor is not None:
+                begun = datetime.fromisoformat(successor.day).replace(tzinfo=UTC)
+                # A part was written until its successor was begun, some time on that day.
+                if int(begun.timestamp()) * 1_000_000_000 + DAY_NS < since_wall_ns:
+                    return
+            successor = part
+            yield part
+
+    def _file_of(self, part: Part) -> Path:
+        is_archived = part in self._archived
+        return part.episodes(self._directory) if is_archived else part.ledger(self._directory)
+
+    def _episodes_of(self, part: Part, query: EpisodeQuery, columns: list[str]) -> pa.Table:
+        if part not in self._archived:
+            found = self._episodes_of_ledger(part, query, columns)
+            if found is not None:
+                return found
+            # Compacted between the look at the folder and now.
+            self._archived.add(part)
+        schema = pa.schema([EPISODE_SCHEMA.field(name) for name in columns])
+        if query.reason == OPEN:
+            return schema.empty_table()
+        filters = [
+            (pc.field(name) == value) if operator == "=" else (pc.field(name) >= value)
+            for name, operator, value in query.conditions()
+        ]
+        table: pa.Table = pq.read_table(
+            part.episodes(self._directory), columns=columns,
+            filters=reduce(and_, filters) if filters else None,
+        )  # fmt: skip
+        return table
+
+    def _episodes_of_ledger(
+        self, part: Part, query: EpisodeQuery, columns: list[str]
+    ) -> pa.Table | None:
+        """Return a ledger part's episodes; None when it is none any more."""
+        conditions = [f"{name} {operator} ?" for name, operator, _ in query.conditions()]
+        if part != self._newest:
+            # What an earlier part holds as open is in the newest, too.
+            conditions.append("ending IS NOT NULL")
+        if query.reason == OPEN:
+            conditions.append("ending IS NULL")
+        try:
+            connection = open_part(part.ledger(self._directory))
+        except sqlite3.OperationalError:
+            if part.episodes(self._directory).exists():
+                return None
+            raise
+        with contextlib.closing(connection):
+            return episodes_table(
+                connection, columns, " AND ".join(conditions) or "1",
+                [value for _, _, value in query.conditions()],
+            )  # fmt: skip
+
+    def _points_of(self, part: Part, wanted: Any) -> Iterator[pa.Table]:
+        if part in self._archived or not part.ledger(self._directory).exists():
+            yield pq.read_table(
+                part.paths(self._directory), filters=pc.field("episode_id").isin(wanted.tolist())
+            )
+            return
+        with contextlib.closing(open_part(part.ledger(self._directory))) as connection:
+            only = int(wanted[0]) if len(wanted) == 1 else None
+            for frame in frames_of(connection, only):
+                rows = np.isin(frame.episode_ids, wanted)
+                if rows.any():
+                    yield pa.table([pa.array(column[rows]) for column in frame], schema=PATH_SCHEMA)
+
+
+def _summary(row: dict[str, Any]) -> EpisodeSummary:
+    until_ns = row["last_ns"] if row["ended_ns"] is None else row["ended_ns"]
+    return EpisodeSummary(
+        life_ns=until_ns - row["opened_ns"],
+        peak_after_ns=row["peak_ns"] - row["opened_ns"],
+        **{name: row[name] for name in _PLAIN},
+    )
+
+
+def _latest_first(row: EpisodeSummary) -> tuple[bool, int]:
+    return (row.ending is not None, -(row.opened_wall_ns + row.life_ns))

@@ -1,0 +1,203 @@
+"""Finished days become Parquet, proven before anything is deleted."""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from history_cases import DAY_NS, Days, three_days
+from tracker_cases import NOW_NS, OFFSET_NS
+
+from spreadscan.config import load_config
+from spreadscan.ops import archive
+from spreadscan.ops import compact as compact_module
+from spreadscan.ops.compact import CompactionBusyError, compact
+from spreadscan.ops.history import EpisodeQuery, History
+from spreadscan.tracker.parts import archived_parts, ledger_parts
+
+LATER_NS = NOW_NS + OFFSET_NS + 3 * DAY_NS
+EVERYTHING = EpisodeQuery()
+
+
+@pytest.fixture
+def config(make_config):
+    return load_config(make_config({}))
+
+
+@pytest.fixture
+def folder(config):
+    return config.path(config.tracker.data_dir)
+
+
+@pytest.fixture
+def days(folder):
+    subject = three_days(folder)
+    yield subject
+    subject.store.close()
+
+
+def answers(folder):
+    """Everything that the history says."""
+    history = History(folder)
+    rows = history.summaries(EVERYTHING)
+    assert history.troubles == []
+    return [(row, history.path(row.episode_id)) for row in rows]
+
+
+def test_compaction_changes_no_answer_and_leaves_the_newest_part(config, folder, days):
+    before = answers(folder)
+
+    found = compact(config, LATER_NS)
+
+    assert [part.day for part in found.compacted] == ["2025-06-15", "2025-06-16"]
+    assert (found.dropped, found.failed) == ((), ())
+    assert len(ledger_parts(folder)) == 1
+    assert len(archived_parts(folder)) == 2
+    assert answers(folder) == before
+    assert [len(path) for _, path in before] == [1, 2, 2]
+
+
+def test_second_run_has_nothing_to_do(config, folder, days):
+    compact(config, LATER_NS)
+    files = sorted(folder.rglob("*.parquet"))
+    times = [file.stat().st_mtime_ns for file in files]
+
+    found = compact(config, LATER_NS)
+
+    assert found.compacted == found.dropped == found.failed == ()
+    assert [file.stat().st_mtime_ns for file in files] == times
+
+
+def test_compaction_before_the_tracker_ever_ran_does_nothing(config, folder):
+    found = compact(config, LATER_NS)
+
+    assert found.compacted == ()
+    assert not folder.exists()
+
+
+def test_log_that_a_killed_tracker_left_belongs_to_its_part(config, folder, tmp_path):
+    days = Days(tmp_path / "origin")
+    days.open(7)
+    days.look(30.0)
+    days.close(7)
+    days.commit()
+    # As a kill leaves it: everything is in the log, nothing in the file.
+    shutil.copytree(days.folder, folder)
+    days.next_day()
+    days.store.close()
+    newest = days.store.file
+    shutil.copy(newest, folder / newest.name)
+
+    found = compact(config, LATER_NS)
+
+    assert [part.points for part in found.compacted] == [1]
+    assert [row.symbol for row, _ in answers(folder)] == ["BTC-USDT"]
+
+
+def test_files_that_do_not_hold_what_the_ledger_held_delete_nothing(
+    config, folder, days, monkeypatch
+):
+    before = answers(folder)
+    real = archive._Digest.text
+    texts = iter(range(100))
+    monkeypatch.setattr(archive._Digest, "text", lambda self: f"{real(self)} {next(texts)}")
+
+    found = compact(config, LATER_NS)
+
+    assert len(found.failed) == 2
+    assert found.compacted == ()
+    assert len(ledger_parts(folder)) == 3
+    assert list(folder.rglob("*.new")) == []
+    assert answers(folder) == before
+
+
+def test_damaged_part_is_set_aside_and_the_others_are_compacted(config, folder, days):
+    first, second, _ = ledger_parts(folder)
+    first.ledger(folder).write_bytes(b"torn " * 5000)
+    for suffix in ("-wal", "-shm"):
+        first.ledger(folder).with_name(first.ledger(folder).name + suffix).unlink(missing_ok=True)
+
+    found = compact(config, LATER_NS)
+
+    assert [part.number for part in found.compacted] == [second.number]
+    (sentence,) = found.failed
+    assert "set aside as" in sentence
+    assert len(list(folder.glob("*.damaged-*"))) == 1
+    assert [row.symbol for row, _ in answers(folder)] == ["SOL-USDT", "ETH-USDT"]
+
+
+def test_frame_that_is_damaged_inside_sets_its_part_aside(config, folder, days):
+    first = ledger_parts(folder)[0]
+    with sqlite3.connect(first.ledger(folder)) as connection:
+        connection.execute("UPDATE frames SET usd = x'00'")
+
+    found = compact(config, LATER_NS)
+
+    assert len(found.compacted) == 1
+    assert "set aside" in found.failed[0]
+
+
+def with_retention(config, **keys):
+    tracker = msgspec.structs.replace(config.tracker, **keys)
+    return msgspec.structs.replace(config, tracker=tracker)
+
+
+def test_days_older_than_allowed_are_dropped(config, folder, days):
+    found = compact(with_retention(config, retention_days=2), LATER_NS)
+
+    assert found.dropped == (
+        "000001-2025-06-15-episodes.parquet", "000001-2025-06-15-paths.parquet",
+    )  # fmt: skip
+    assert [part.day for part in archived_parts(folder)] == ["2025-06-16"]
+    assert [row.symbol for row, _ in answers(folder)] == ["SOL-USDT", "ETH-USDT"]
+
+
+def test_oldest_days_make_room_when_there_is_too_much(config, folder, days, monkeypatch):
+    compact(config, LATER_NS)
+    total = sum(file.stat().st_size for file in (folder / "history").iterdir())
+    monkeypatch.setattr(compact_module, "MIB", total - 1)
+
+    found = compact(with_retention(config, retention_max_mib=1), LATER_NS)
+
+    assert len(found.dropped) == 2
+    assert [part.day for part in archived_parts(folder)] == ["2025-06-16"]
+
+
+def test_paths_without_their_episodes_are_removed(config, folder, days):
+    compact(config, LATER_NS)
+    archived_parts(folder)[0].episodes(folder).unlink()
+
+    found = compact(config, LATER_NS)
+
+    assert found.dropped == ("000001-2025-06-15-paths.parquet",)
+
+
+def test_two_compactions_do_not_run_at_once(config, folder, days):
+    descriptor = os.open(folder / compact_module.LOCK_NAME, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    with pytest.raises(CompactionBusyError) as caught:
+        compact(config, LATER_NS)
+    os.close(descriptor)
+
+    assert caught.value.exit_code == 75
+
+
+def test_compacted_paths_are_small(config, folder):
+    days = Days(folder)
+    for symbol_id in range(7, 10):
+        days.open(symbol_id, net_bps=20.0)
+    for step in range(900):
+        days.look(20.0 + (step % 17) / 8, after_s=0.05)
+    days.next_day()
+    days.store.close()
+
+    (part,) = compact(config, LATER_NS).compacted
+
+    paths = archived_parts(folder)[0].paths(folder)
+    assert part.points == 2_700
+    assert pq.read_metadata(paths).num_rows == 2_700
+    assert paths.stat().st_size / part.points < 12
