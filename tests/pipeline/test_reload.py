@@ -17,6 +17,7 @@ from up_cases import DEADLINE_S, SOURCES, is_everything_running, wait_until
 
 from spreadscan.config import load_config
 from spreadscan.ops.ledger import LedgerReader
+from spreadscan.shm.control import ControlReader
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import FeedCounter, RegionKind
 from spreadscan.shm.regions import attach_regions
@@ -37,9 +38,13 @@ class Pipeline:
         self.folder = self.config.path(self.config.runtime.generated_dir)
         self.universe = load_universe(self.folder)
         regions = attach_regions(
-            self.config.shm, reads=[RegionKind.HEALTH], writes=(), timeout_s=0.0
+            self.config.shm,
+            reads=[RegionKind.HEALTH, RegionKind.CONTROL],
+            writes=(),
+            timeout_s=0.0,
         )
         self.health = HealthReader(regions.health)
+        self.asked_generation = ControlReader(regions.control).generation
 
     def slot(self, name):
         return self.health.slot(SLOTS[name])
@@ -212,10 +217,11 @@ def test_sighup_with_a_terminal_reloads_and_without_it_stops_in_order(terminal_u
     wait_until(lambda: b"widest routes now" in terminal_up.screen)
     pipeline = Pipeline(None, config_dir / "config.toml")
     wait_until(lambda: pipeline.generations() == {1})
+    asked = pipeline.asked_generation()
 
     os.kill(terminal_up.pid, signal.SIGHUP)
     wait_until(lambda: b"universe 1: all were asked" in terminal_up.screen)
-    wait_until(lambda: {pipeline.slot(name).obeyed_generation for name in SLOTS} == {1})
+    wait_until(lambda: {pipeline.slot(name).obeyed_generation for name in SLOTS} == {asked + 1})
     terminal_up.hang_up()
     _, status = os.waitpid(terminal_up.pid, 0)
 
