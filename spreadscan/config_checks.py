@@ -71,6 +71,15 @@ def check_thresholds(file: Path, main: MainFile) -> None:
             str(engine.feed_silence_ms),
             f"at least five of runtime.heartbeat_interval_ms ({beat_ms})",
         )
+    if engine.max_funding_age_s < 2 * main.feed.funding_interval_s:
+        # Or what was asked for in time would be too old before the next answer, or after one
+        # question that failed.
+        raise ConfigError(
+            str(file),
+            "feed.funding_interval_s",
+            str(main.feed.funding_interval_s),
+            f"at most half of engine.max_funding_age_s ({engine.max_funding_age_s})",
+        )
     if main.record.max_mib < 2 * main.record.segment_mib:
         # One that is being written and one that may be deleted.
         raise ConfigError(

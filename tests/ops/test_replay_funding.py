@@ -1,6 +1,8 @@
 """Funding in a replay: what the feed was told, when it was told, and nothing of other lives."""
 
 import io
+import json
+import math
 
 import pytest
 from replay_cases import FUTURES, SECOND_NS, SPOT, START_NS, Recording, futures, spot
@@ -100,3 +102,20 @@ def test_recording_with_funding_replays_the_same_every_time(config, tmp_path):
 
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][0]["signals"] == {"open": 1, "update": 0, "close": 1}
+    opening, closing = (json.loads(line) for line in outcomes[0][1].splitlines())
+    # An hour apart, the first within an hour.
+    settlements = math.floor(config.engine.holding_h)
+    for signal, rate in ((opening, 0.0004), (closing, -0.01)):
+        earned_bps = signal["net_after_funding_bps"] - signal["net_bps"]
+        assert earned_bps == pytest.approx(settlements * rate * 10_000, rel=1e-4)
+
+
+def test_recording_without_funding_tells_nothing_of_it(config, tmp_path):
+    recording = Recording(tmp_path / "record")
+    recording.write(SPOT, universe(), (0.0, spot(1.0, 1)), until_s=3.0)
+    recording.write(FUTURES, universe(), (1.0, futures(1.02, 1)), until_s=3.0)
+    out = io.BytesIO()
+
+    replay(recording.root, config, out=out)
+
+    assert json.loads(out.getvalue().splitlines()[0])["net_after_funding_bps"] is None
