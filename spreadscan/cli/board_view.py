@@ -1,22 +1,34 @@
 """How the board looks: a terminal screen for people, one line for logs. Draws, reads nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spreadscan.ops.board import BoardState, RouteRow, SourceRow
+from spreadscan.ops.board import BoardState, Order, SourceRow
 from spreadscan.ops.ledger import EpisodeSummary
 from spreadscan.ops.reconcile import Child, Phase
 
-__all__ = ["MIN_ROUTES", "board_screen", "plain_line", "routes_that_fit", "starting_screen"]
+__all__ = [
+    "MIN_ROUTES",
+    "Choice",
+    "board_screen",
+    "plain_line",
+    "routes_that_fit",
+    "sparkline",
+    "starting_screen",
+]
 
 MIN_ROUTES = 3
 # Lines of the screen that are neither sources, routes nor episodes: headings, rules, footer.
 FIXED_LINES = 13
 SHOWN_EPISODES = 5
 STALE_MS = 2_000.0
+NARROW, WIDE = 80, 100
+BARS = "▁▂▃▄▅▆▇█"
+PATH_CELLS = 12
 
 MARKS = {
     Phase.WAITING: ("·", "dim"),
@@ -43,16 +55,44 @@ def starting_screen(title: str, children: Mapping[str, Child]) -> RenderableType
     return Group(_header(title, "starting"), Text(), table, Text(), _how_to_stop())
 
 
-def board_screen(title: str, state: BoardState, notes: Iterable[str] = ()) -> RenderableType:
-    """Draw the running pipeline; ``notes`` are lines of warning below the header."""
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator at the board chose."""
+
+    order: Order = Order.NET
+    only: str = ""
+    """Routes that hold this text."""
+    selected: int = 0
+    """Row of the routes, from 0."""
+    keys: str = ""
+    """The line that says which keys there are."""
+
+
+def board_screen(
+    title: str,
+    state: BoardState,
+    notes: Iterable[str] = (),
+    *,
+    width: int = NARROW,
+    choice: Choice | None = None,
+) -> RenderableType:
+    """Draw the running pipeline.
+
+    Args:
+        title: of the header.
+        state: what is drawn.
+        notes: lines of warning below the header.
+        width: of the terminal; a wide one shows more of each route.
+        choice: of whoever sits before it; None where nobody can choose.
+    """
+    held = [f"held back: {state.held_back}"] if state.held_back else []
     return Group(
         _header(title, f"up {_clock(state.uptime_s)}"),
-        *(Text(note, "bold yellow", overflow="ellipsis", no_wrap=True) for note in notes),
+        *(Text(note, "bold yellow", overflow="ellipsis", no_wrap=True) for note in (*held, *notes)),
         _sources(state.sources),
-        _routes(state),
+        _routes(state, choice, is_wide=width >= WIDE),
         _episodes(state),
         _footer(state),
-        _how_to_stop(),
+        _how_to_stop() if choice is None else Text(choice.keys, "dim"),
     )
 
 
@@ -61,7 +101,11 @@ def plain_line(state: BoardState) -> str:
     live = " ".join(f"{row.name}={row.live}/{row.expected}" for row in state.sources)
     rate = sum(row.messages_per_s for row in state.sources)
     best = state.routes[0] if state.routes else None
-    widest = "none" if best is None else f"{best.net_bps:+.1f}bps {best.symbol} {_way(best)}"
+    widest = (
+        "none"
+        if best is None
+        else f"{best.net_bps:+.1f}bps {best.symbol} " + _way(best.spot_source, best.futures_source)
+    )
     episodes = state.episodes
     return (
         f"{state.uptime_s:.0f}s live {live} messages/s={rate:.0f} "
@@ -120,29 +164,36 @@ def _sources(rows: Iterable[SourceRow]) -> Table:
     return table
 
 
-def _routes(state: BoardState) -> Group:
-    table = _table(
-        ("symbol", "left"),
-        ("buy spot, sell perpetual", "left"),
-        ("net bps", "right"),
-        ("gross", "right"),
-        ("USD", "right"),
-        ("ages ms", "right"),
-    )
-    for row in state.routes:
-        table.add_row(
+def _routes(state: BoardState, choice: Choice | None, *, is_wide: bool) -> Group:
+    columns = [("symbol", "left"), ("buy spot, sell perpetual", "left"), ("net bps", "right")]
+    columns += [("gross", "right")] if is_wide else []
+    columns += [("z", "right"), ("USD", "right"), ("ages ms", "right")]
+    columns += [("funding", "right"), ("in", "right")] if is_wide else [("fund in", "right")]
+    table = _table(*columns)
+    for index, row in enumerate(state.routes):
+        cells: list[str | Text] = [
             row.symbol,
-            _way(row),
+            _way(row.spot_source, row.futures_source),
             Text(f"{row.net_bps:+.1f}", "bold green" if row.net_bps > 0 else ""),
-            f"{row.gross_bps:+.1f}",
+        ]
+        cells += [f"{row.gross_bps:+.1f}"] if is_wide else []
+        cells += [
+            "-" if row.z_score is None else f"{row.z_score:+.1f}",
             f"{row.executable_usd:,.0f}",
             f"{row.spot_age_ms:.0f}/{row.futures_age_ms:.0f}",
+        ]
+        if is_wide:
+            cells.append("-" if row.funding_bps is None else f"{row.funding_bps:+.2f}")
+        cells.append("-" if row.funding_s is None else _clock(row.funding_s))
+        is_selected = choice is not None and index == choice.selected
+        table.add_row(*cells, style="reverse" if is_selected else None)
+    words = f"widest routes now ({state.usable_routes} of {state.all_routes} usable)"
+    if choice is not None:
+        only = f", only {choice.only!r}" if choice.only else ""
+        words = (
+            f"routes by {choice.order} ({state.usable_routes} of {state.all_routes} usable{only})"
         )
-    return Group(
-        Text(),
-        Text(f"widest routes now ({state.usable_routes} of {state.all_routes} usable)", "bold"),
-        table,
-    )
+    return Group(Text(), Text(words, "bold"), table)
 
 
 def _episodes(state: BoardState) -> Group:
@@ -152,7 +203,7 @@ def _episodes(state: BoardState) -> Group:
         ("peak bps", "right"),
         ("last", "right"),
         ("life", "right"),
-        ("ending", "left"),
+        ("ending, or path", "left"),
     )
     for row in state.recent[:SHOWN_EPISODES]:
         table.add_row(
@@ -161,15 +212,25 @@ def _episodes(state: BoardState) -> Group:
             f"{row.peak_net_bps:+.1f}",
             f"{row.last_net_bps:+.1f}",
             f"{row.life_ns / 1e9:.1f} s",
-            _ending(row),
+            _ending(row, state.paths.get(row.episode_id, ())),
         )
     return Group(Text(), Text("latest episodes", "bold"), table)
 
 
-def _ending(row: EpisodeSummary) -> Text:
+def _ending(row: EpisodeSummary, path: Sequence[float]) -> Text:
     if row.ending is None:
-        return Text("open", "bold green")
+        return Text(f"open {sparkline(path, PATH_CELLS)}".rstrip(), "bold green")
     return Text(row.ending)
+
+
+def sparkline(values: Sequence[float], cells: int) -> str:
+    """Draw the last values as bars from their least to their greatest; "" for fewer than two."""
+    shown = values[-cells:]
+    if len(shown) < 2:
+        return ""
+    least, span = min(shown), max(shown) - min(shown)
+    top = len(BARS) - 1
+    return "".join(BARS[round((value - least) / span * top) if span else 0] for value in shown)
 
 
 def _footer(state: BoardState) -> Group:
@@ -188,10 +249,8 @@ def _footer(state: BoardState) -> Group:
     )
 
 
-def _way(row: RouteRow) -> str:
-    return (
-        f"{row.spot_source.removesuffix('_spot')} > {row.futures_source.removesuffix('_futures')}"
-    )
+def _way(spot_source: str, futures_source: str) -> str:
+    return f"{spot_source.removesuffix('_spot')} > {futures_source.removesuffix('_futures')}"
 
 
 def _age(age_ms: float) -> Text:

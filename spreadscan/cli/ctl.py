@@ -8,6 +8,7 @@ __all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS = {
     "status": "spreadscan.cli.status:status",
+    "top": "spreadscan.cli.top:top",
     "pause": "spreadscan.cli.pause:pause",
     "resume": "spreadscan.cli.pause:resume",
     "kill": "spreadscan.cli.pause:kill",

@@ -313,7 +313,7 @@ class _Run:
             notes.append(self._reload_note)
         if self._supervisor.is_stopping:
             notes.append("stopping; Ctrl-C again ends everything at once")
-        return board_screen(self._title, self._last, notes)
+        return board_screen(self._title, self._last, notes, width=self._console.size.width)
 
     def _print_line(self) -> None:
         if self._last is None:

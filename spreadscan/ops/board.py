@@ -6,16 +6,19 @@ engine goes over to another universe, so does the board.
 """
 
 import sqlite3
+from collections import deque
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from spreadscan.config import Config
+from spreadscan.ops.holds_now import holds_now
 from spreadscan.ops.ledger import EpisodeSummary, LedgerReader
-from spreadscan.ops.routes_now import RouteRow, RoutesNow
+from spreadscan.ops.routes_now import Order, RouteRow, RoutesNow
 from spreadscan.ops.universes import universe_of
 from spreadscan.runtime.clock import Clock
+from spreadscan.shm.control import ControlReader
 from spreadscan.shm.health import HealthReader, HealthSnapshot, quantile_ns
 from spreadscan.shm.layout import (
     NUM_COUNTERS,
@@ -29,14 +32,22 @@ from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import ENGINE_SLOT, TRACKER_SLOT
 from spreadscan.universe import Universe, load_universe
 
-__all__ = ["Board", "BoardState", "Episodes", "RouteRow", "SourceRow", "closing_summary"]
+__all__ = ["Board", "BoardState", "Episodes", "Order", "RouteRow", "SourceRow", "closing_summary"]
 
-READS = (RegionKind.PRICES, RegionKind.HEALTH)
+READS = (
+    RegionKind.PRICES,
+    RegionKind.HEALTH,
+    RegionKind.CONTROL,
+    RegionKind.BASELINE,
+    RegionKind.FUNDING,
+)
 RATE_WINDOW_NS = 2_000_000_000
 LEDGER_INTERVAL_NS = 1_000_000_000
 # Between two attempts to find the engine's universe on disk.
 UNIVERSE_INTERVAL_NS = 1_000_000_000
 RECENT_EPISODES = 8
+# Of an episode's path, one a look at the ledger.
+PATH_POINTS = 60
 MISSING = "not running"
 
 
@@ -85,6 +96,10 @@ class BoardState(msgspec.Struct, frozen=True, kw_only=True):
     episodes: Episodes
     recent: tuple[EpisodeSummary, ...]
     """Latest opened first."""
+    paths: dict[int, tuple[float, ...]] = {}
+    """Net spreads of the open ones among them as this board saw them, the latest last."""
+    held_back: str = ""
+    """By operators, in a few words."""
     latency_p50_ns: int
     """Receive to scan; 0 while nothing was measured."""
     latency_p99_ns: int
@@ -111,6 +126,7 @@ class Board:
         self._began_ns = began_ns
         self._regions = attach_regions(config.shm, reads=READS, writes=(), timeout_s=0.0)
         self._health = HealthReader(self._regions.health)
+        self._control = ControlReader(self._regions.control)
         self._universe_dir = config.path(config.runtime.generated_dir)
         self._universe_due_ns = 0
         self._take(load_universe(self._universe_dir))
@@ -118,10 +134,11 @@ class Board:
         self._rates: dict[str, list[tuple[int, int]]] = {}
         self._ledger_dir = config.path(config.tracker.data_dir)
         self._recent: tuple[EpisodeSummary, ...] = ()
+        self._paths: dict[int, deque[float]] = {}
         self._ledger_due_ns = 0
 
-    def read(self, max_routes: int) -> BoardState:
-        """Return the state now, with at most ``max_routes`` routes."""
+    def read(self, max_routes: int, order: Order = Order.NET, only: str = "") -> BoardState:
+        """Return the state now, with at most ``max_routes`` routes; see `RoutesNow.widest`."""
         now_ns = self._clock.monotonic_ns()
         engine, tracker = self._slot(ENGINE_SLOT), self._slot(TRACKER_SLOT)
         self._follow(engine, now_ns)
@@ -137,7 +154,9 @@ class Board:
                 self._source(source.source_id, source.name, now_ns)
                 for source in self._config.active_sources()
             ),
-            routes=tuple(self._routes.widest(max_routes)),
+            routes=tuple(
+                self._routes.widest(max_routes, order, only, self._clock.wall_ns() // 1_000_000)
+            ),
             usable_routes=self._routes.usable_count,
             all_routes=self._routes.count,
             signals=signalled[EngineCounter.SIGNALS_OPEN],
@@ -151,13 +170,15 @@ class Board:
                 lost=tracked[TrackerCounter.EPISODES_LOST],
             ),
             recent=self._recent_episodes(now_ns),
+            paths={number: tuple(path) for number, path in self._paths.items()},
+            held_back=holds_now(self._config, self._control.state()),
             latency_p50_ns=quantile_ns(scans, 0.5),
             latency_p99_ns=quantile_ns(scans, 0.99),
         )
 
     def _take(self, universe: Universe) -> None:
         self._generation = universe.generation
-        self._routes = RoutesNow(self._config, universe, self._regions.prices)
+        self._routes = RoutesNow(self._config, universe, self._regions)
 
     def _follow(self, engine: HealthSnapshot | None, now_ns: int) -> None:
         """Go over to the universe that the engine works with, once it is found."""
@@ -203,6 +224,12 @@ class Board:
         if now_ns >= self._ledger_due_ns:
             self._ledger_due_ns = now_ns + LEDGER_INTERVAL_NS
             self._recent = _read_ledger(self._ledger_dir)
+            open_now = {row.episode_id: row for row in self._recent if row.ending is None}
+            self._paths = {
+                number: self._paths.get(number, deque(maxlen=PATH_POINTS)) for number in open_now
+            }
+            for number, row in open_now.items():
+                self._paths[number].append(row.last_net_bps)
         return self._recent
 
 

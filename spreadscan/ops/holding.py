@@ -22,7 +22,17 @@ from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.region import Region, attach_region
 
-__all__ = ["Held", "HoldRefused", "kill", "operations_file", "pause", "resume", "target_names"]
+__all__ = [
+    "Held",
+    "HoldRefused",
+    "held_names",
+    "is_everything_held",
+    "kill",
+    "operations_file",
+    "pause",
+    "resume",
+    "target_names",
+]
 
 
 class HoldRefused(SpreadscanError):  # noqa: N818 - named for what happened, as in errors.py
@@ -110,6 +120,17 @@ def kill(config: Config, reason: str, timeout_s: float) -> Held:
     return _hold(
         config, "kill", lambda holds: holds.but(killed=True, reason=reason), reason, timeout_s
     )
+
+
+def held_names(config: Config) -> tuple[str, ...]:
+    """Return what is held by name."""
+    return read_holds(config)[0].names
+
+
+def is_everything_held(config: Config) -> bool:
+    """Tell whether everything is held, by a pause or a kill."""
+    holds, _ = read_holds(config)
+    return holds.everything or holds.killed
 
 
 def target_names(config: Config) -> list[str]:

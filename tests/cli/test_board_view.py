@@ -8,12 +8,14 @@ from rich.console import Console
 
 from spreadscan.cli.board_view import (
     MIN_ROUTES,
+    Choice,
     board_screen,
     plain_line,
     routes_that_fit,
+    sparkline,
     starting_screen,
 )
-from spreadscan.ops.board import BoardState, Episodes, RouteRow, SourceRow
+from spreadscan.ops.board import BoardState, Episodes, Order, RouteRow, SourceRow
 from spreadscan.ops.ledger import EpisodeSummary
 from spreadscan.ops.reconcile import Child, Phase
 
@@ -84,6 +86,44 @@ def test_board_says_everything_within_80_columns():
         "p50 4.2 µs, p99 88.0 µs", "Ctrl-C stops",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_chosen_row_order_and_filter_are_shown_with_the_keys():
+    routes = (
+        STATE.routes[0],
+        msgspec.structs.replace(
+            STATE.routes[0], symbol="BTC-USDT", z_score=3.21, funding_bps=-1.5, funding_s=3_661.0
+        ),
+    )
+    state = msgspec.structs.replace(STATE, routes=routes, held_back="okx_spot (maintenance)")
+    choice = Choice(order=Order.Z_SCORE, only="usdt", selected=1, keys="q quit")
+
+    narrow = drawn(board_screen("x", state, choice=choice))
+    wide = drawn(board_screen("x", state, width=200, choice=choice), width=200)
+
+    for text in (narrow, wide):
+        assert "routes by z-score (118 of 128 usable, only 'usdt')" in text
+        assert "held back: okx_spot (maintenance)" in text
+        assert "+3.2" in text
+        assert "1:01:01" in text
+        assert "q quit" in text
+    assert "-1.50" not in narrow
+    assert "-1.50" in wide
+    assert all(len(line.rstrip()) <= 80 for line in narrow.splitlines())
+
+
+def test_open_episode_is_drawn_with_its_path():
+    row = msgspec.structs.replace(STATE.recent[0], ending=None)
+    state = msgspec.structs.replace(STATE, recent=(row,), paths={1: (0.0, 5.0, 10.0, 5.0)})
+
+    assert "open ▁▅█▅" in drawn(board_screen("x", state))
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"), [((), ""), ((1.0,), ""), ((2.0, 2.0), "▁▁"), ((9.0, 0.0, 1.0, 2.0), "▁▅█")]
+)
+def test_sparkline_shows_the_last_values_between_their_bounds(values, bars):
+    assert sparkline(values, 3) == bars
 
 
 def test_board_fits_the_terminal_it_was_measured_for():

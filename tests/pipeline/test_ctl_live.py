@@ -1,12 +1,15 @@
 """spread-ctl on one running ``up --sim``: what it says, and what it does to it."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sysconfig
+import termios
 import threading
 import uuid
 from pathlib import Path
@@ -213,6 +216,70 @@ def test_status_fits_a_real_terminal_of_eighty_columns(live):
     lines = re.sub(r"\x1b\[[0-9;]*m|\r", "", screen.decode()).splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("feed-binance-futures  running") for line in lines)
+
+
+def test_top_is_a_board_that_answers_keys_and_quits(live):
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    shown = subprocess.Popen(
+        [CTL, "top", "--sim", "--config", live.file],
+        stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
+        env={k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
+        | {"TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(follower)
+    screen = bytearray()
+    reading = threading.Thread(target=read_terminal, args=(leader, screen))
+    reading.start()
+
+    wait_until(lambda: b"routes by net" in screen)
+    os.write(leader, b"s")
+    wait_until(lambda: b"routes by z-score" in screen)
+    os.write(leader, b"/okx\r")
+    wait_until(lambda: b"only 'okx'" in screen)
+    os.write(leader, b"P")
+    wait_until(lambda: b"held back: everything" in screen)
+    os.write(leader, b"P")
+    wait_until(lambda: b"held back: nothing" in screen)
+    os.write(leader, b"q")
+
+    assert shown.wait(30) == 0
+    reading.join()
+    os.close(leader)
+    # Each frame begins at the top without a line break; so it is cut there.
+    frames = screen.decode(errors="replace").replace("\r", "").split("\x1b[?2026h")
+    lines = [line for frame in frames for line in frame.split("\n")]
+    assert max(len(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line)) for line in lines) <= 80
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_top_without_a_terminal_prints_lines(live, options):
+    shown = subprocess.Popen(
+        [CTL, "top", "--sim", "--config", live.file, *options],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    line = shown.stdout.readline()
+    shown.send_signal(signal.SIGINT)
+    shown.stdout.read()
+
+    assert shown.wait(30) == 0
+    if options:
+        assert len(json.loads(line)["sources"]) == 8
+    else:
+        assert "messages/s=" in line
+
+
+def test_doctor_finds_every_simulated_exchange_answering(live):
+    status, found = live.json("doctor")
+    _, screen, _ = live.ctl("doctor", "--all")
+
+    verdicts = {row["check"]: row["verdict"] for row in found["findings"]}
+    asked = [name for name in verdicts if name.endswith((" rest", " websocket"))]
+    assert len(asked) == 16
+    assert {verdicts[name] for name in asked} == {"ok"}
+    assert verdicts["shared memory"] == verdicts["universe"] == "ok"
+    assert status in {0, 1}
+    assert "okx_futures websocket" in screen
 
 
 def test_shutdown_ends_everything_in_order_and_is_an_orderly_end_of_up(live):
