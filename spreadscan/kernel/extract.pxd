@@ -96,6 +96,8 @@ cdef extern from "plan.h" nogil:
 
 cdef struct leg_t:
     char symbol[SYMBOL_BYTES]
+    uint64_t first              # its first and its last eight bytes; all of a shorter one, and 0
+    uint64_t last
     int length
     int symbol_id
     double price_multiplier

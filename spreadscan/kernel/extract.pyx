@@ -81,21 +81,26 @@ class Extracted(NamedTuple):
     symbol: str | None
 
 
-cdef inline uint32_t symbol_hash(const char* symbol, Py_ssize_t length) noexcept nogil:
-    # First and last eight bytes (overlapping for short ones) and the length: enough to spread
-    # 1,024 tickers over 4,096 places; equality is always checked by bytes.
-    cdef uint64_t first = 0, last = 0
+cdef inline void take_words(
+    const char* symbol, Py_ssize_t length, uint64_t* first, uint64_t* last
+) noexcept nogil:
+    # Up to sixteen bytes in two words, which overlap where there are fewer.
+    first[0] = last[0] = 0
     if length >= 8:
-        memcpy(&first, symbol, 8)
-        memcpy(&last, symbol + length - 8, 8)
+        memcpy(first, symbol, 8)
+        memcpy(last, symbol + length - 8, 8)
     else:
-        memcpy(&first, symbol, length)
+        memcpy(first, symbol, length)
+
+
+cdef inline uint32_t place_of(uint64_t first, uint64_t last, Py_ssize_t length) noexcept nogil:
+    # The words and the length are enough to spread 1,024 tickers over 4,096 places.
     cdef uint64_t mixed = (first * <uint64_t>0x9E3779B97F4A7C15) ^ (
         (last + <uint64_t>length) * <uint64_t>0xC2B2AE3D27D4EB4F
     )
     mixed ^= mixed >> 29
     mixed *= <uint64_t>0xBF58476D1CE4E5B9
-    return <uint32_t>(mixed >> 40)
+    return <uint32_t>(mixed >> 40) % TABLE_SIZE
 
 
 cdef legs_t* new_legs() except NULL:
@@ -109,11 +114,16 @@ cdef legs_t* new_legs() except NULL:
 
 cdef int find_leg(const legs_t* legs, const char* symbol, Py_ssize_t length) noexcept nogil:
     # Row of a symbol, -1 when there is none.
-    cdef uint32_t place = symbol_hash(symbol, length) % TABLE_SIZE
+    cdef uint64_t first, last
+    take_words(symbol, length, &first, &last)
+    cdef uint32_t place = place_of(first, last, length)
     cdef const leg_t* leg
     while legs.table[place] >= 0:
         leg = &legs.rows[legs.table[place]]
-        if leg.length == length and memcmp(leg.symbol, symbol, length) == 0:
+        if leg.first == first and leg.last == last and leg.length == length and (
+            # Of longer ones the words say not all.
+            length <= 16 or memcmp(leg.symbol, symbol, length) == 0
+        ):
             return legs.table[place]
         place = (place + 1) % TABLE_SIZE
     return -1
@@ -140,10 +150,11 @@ cdef int put_leg(
     cdef leg_t* leg = &legs.rows[legs.count]
     memcpy(leg.symbol, <const char*>encoded, len(encoded))
     leg.length = len(encoded)
+    take_words(leg.symbol, leg.length, &leg.first, &leg.last)
     leg.symbol_id = symbol_id
     leg.price_multiplier = price_multiplier
     leg.qty_factor = qty_factor
-    cdef uint32_t place = symbol_hash(leg.symbol, leg.length) % TABLE_SIZE
+    cdef uint32_t place = place_of(leg.first, leg.last, leg.length)
     while legs.table[place] >= 0:
         place = (place + 1) % TABLE_SIZE
     legs.table[place] = legs.count

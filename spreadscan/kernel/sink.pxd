@@ -1,7 +1,7 @@
 # A source's slots and what guards them: fields and the calls that a connection makes.
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint16_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from spreadscan.kernel.extract cimport Extractor, quote_t
 from spreadscan.kernel.health cimport HealthSlot
@@ -61,6 +61,9 @@ cdef class FeedSink:
         int64_t received_ns
         int64_t waited_since_ns
         bint is_replayed
+        # The publish delay that was measured last, and how many quotes may go by it.
+        uint32_t delay_ns
+        int unmeasured
         # The loop's last sign of life, 0 before the first, and its latest stall.
         int64_t turned_ns
         int64_t stalled_from_ns
@@ -85,5 +88,6 @@ cdef class FeedSink:
     cdef void put(
         self, const quote_t* quote, double mid, int64_t arrived_ns, int64_t age_ns
     ) noexcept
+    cdef uint32_t publish_delay(self, int64_t arrived_ns) noexcept
     cdef void tally(self, int status) noexcept
     cdef int merged(self, partial) except -1
