@@ -5,6 +5,7 @@ the handshake is refused); every overrun is recorded, whether it was forgiven or
 source; times are handed in.
 """
 
+import math
 from collections import deque
 from typing import Any
 
@@ -12,6 +13,8 @@ import msgspec
 
 __all__ = ["Ledger", "Limits", "Overrun", "OverrunEvent", "SlidingCount"]
 
+# From a client's decision to what it hears in answer, on a busy machine too.
+UNDER_WAY_S = 0.3
 # A client that floods for hours is told apart by the counts; the list stays readable.
 MAX_EVENTS = 1000
 
@@ -112,7 +115,8 @@ class Ledger:
         self._connects = connects or SlidingCount(limits.connects_window_s)
         self._rest: dict[str, SlidingCount] = {}
         self._asked: dict[str, SlidingCount] = {}
-        self._banned_until_s: dict[str, float] = {}
+        # When clients of a door were told to stay away, and until when.
+        self._banned_s: dict[str, tuple[float, float]] = {}
 
     def admits_connect(self, now_s: float) -> bool:
         """Count a handshake and return whether the limit lets it in."""
@@ -151,16 +155,19 @@ class Ledger:
     def turned_away(self, door: str, retry_after_s: float, now_s: float) -> None:
         """Record that a client was told to stay away; coming back earlier is an overrun.
 
+        Not what was under way when it was told: of requests that were made together each one that
+        comes hears it.
+
         Args:
             door: ``rest`` or ``websocket``: clients of one do not hear what the other is told.
             retry_after_s: what the client is told.
             now_s: monotonic.
         """
-        until_s = self._banned_until_s.get(door)
-        if until_s is not None and now_s < until_s:
+        told_s, until_s = self._banned_s.get(door, (-math.inf, -math.inf))
+        if now_s >= until_s:
+            self._banned_s[door] = now_s, now_s + retry_after_s
+        elif now_s >= told_s + UNDER_WAY_S:
             self.check(f"{door}_while_banned_s", 0.0, round(until_s - now_s, 3), now_s)
-        else:
-            self._banned_until_s[door] = now_s + retry_after_s
 
     def opened(self) -> None:
         """Record a new connection."""

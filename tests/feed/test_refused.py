@@ -44,8 +44,8 @@ def test_refused_handshakes_are_not_repeated_before_the_time(make_feed, status):
     )
 
     # The other three may have been on their way when the first one heard of it; nobody after.
-    assert len(refused) <= 3
-    assert feed.counter(FeedCounter.CONNECT_FAILURES) == len(refused) + 1
+    assert refused == []
+    assert 1 <= feed.counter(FeedCounter.CONNECT_FAILURES) <= 4
 
 
 def test_maintenance_is_waited_for_as_long_as_the_exchange_says(make_feed):

@@ -58,7 +58,8 @@ def test_two_ledgers_of_one_address_share_the_window_of_connects():
 def test_coming_back_before_the_time_that_was_told_is_an_overrun():
     ledger = Ledger(Limits())
 
-    for now in (0.0, 5.0, 10.0, 12.0):
+    # What comes 0.2 s later was under way.
+    for now in (0.0, 0.2, 5.0, 10.0, 10.2, 12.0):
         ledger.turned_away("rest", 10.0, now)
     ledger.turned_away("websocket", 10.0, 13.0)
 
