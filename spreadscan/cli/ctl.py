@@ -23,6 +23,10 @@ COMMANDS = {
     "episode": "spreadscan.cli.episode:episode",
     "statistics": "spreadscan.cli.statistics:statistics",
     "export": "spreadscan.cli.export:export",
+    "discover": "spreadscan.cli.discover_command:discover",
+    "config": "spreadscan.cli.config_command:app",
+    "version": "spreadscan.cli.version:version",
+    "completion": "spreadscan.cli.completion:completion",
 }
 """Where each command is, in the order of --help; it is imported when it is called for."""
 

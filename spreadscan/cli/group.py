@@ -6,11 +6,13 @@ commands are instead of importing them: then each invocation imports its own com
 most of what a quick command costs.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined] # re-exported there
 from typer.core import TyperGroup
 
 from spreadscan.errors import EXIT_FAILED, EXIT_MEANINGS, EXIT_USAGE, SpreadscanError
@@ -20,10 +22,15 @@ __all__ = ["EXIT_TABLE", "OneLineErrors", "command_group", "run_group"]
 # Typer brings its own click or uses the installed one, by version; this is its usage error.
 UsageError: Any = typer.BadParameter.__base__
 
-EXIT_TABLE = "\n\n".join(
-    ["Exit status:", *(f"{status:>3}  {meaning}" for status, meaning in EXIT_MEANINGS.items())]
+# One paragraph, its lines kept.
+EXIT_TABLE = "\n".join(
+    [
+        "\b",
+        "Exit status:",
+        *(f"{status:>3}  {meaning}" for status, meaning in EXIT_MEANINGS.items()),
+    ]
 )
-"""Typer makes each paragraph of an epilog one line."""
+"""The end of every --help."""
 
 
 class OneLineErrors(TyperGroup):
@@ -81,6 +88,9 @@ def command_group(name: str, summary: str, places: Mapping[str, str] | None = No
 
 def run_group(app: typer.Typer) -> int:
     """Run a console script; return the exit status."""
+    if any(name.endswith("_COMPLETE") for name in os.environ):
+        # Asked by a shell (`spread-ctl completion`).
+        completion_init()
     try:
         return app(standalone_mode=False) or 0
     except UsageError as error:
