@@ -299,6 +299,11 @@ class FeeConfig(Branch, frozen=True):
         own = next((fee.taker_bps for fee in self.symbol if fee.name == symbol), None)
         return self.taker_bps if own is None else own
 
+    def maker_of(self, symbol: str) -> float:
+        """Return what a maker fill of one symbol costs."""
+        own = next((fee.maker_bps for fee in self.symbol if fee.name == symbol), None)
+        return self.maker_bps if own is None else own
+
 
 class MainFile(Branch, frozen=True):
     """config.toml."""

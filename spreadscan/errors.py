@@ -12,6 +12,7 @@
     * DiscoveryError: a listing could not be read; the last universe stays.
     * FeedError: one connection is unusable; drop it, back off, count. The process lives.
     * PortInUse: a listening address is taken. Exit 75.
+    * RouteUnknown: the command line names a symbol or direction that is not listed. Exit 64.
 
 Outside data raises one of these; an inside mistake is an ``AssertionError`` and crashes the
 process. Each error keeps its values as attributes and says what was found and expected.
@@ -35,6 +36,7 @@ __all__ = [
     "RegionError",
     "RegionMissing",
     "RegionRefused",
+    "RouteUnknown",
     "RunFolderRefused",
     "SpreadscanError",
     "UniverseError",
@@ -176,6 +178,18 @@ class DiscoveryError(SpreadscanError):
 
 class FeedError(SpreadscanError):
     """One connection is unusable."""
+
+
+class RouteUnknown(SpreadscanError):
+    """A symbol, a direction, or both together are not in the universe."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, what: str, found: str, expected: str) -> None:
+        self.what = what
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{what}: found {found!r}, expected {expected}")
 
 
 class PortInUse(SpreadscanError):

@@ -63,8 +63,10 @@ PURE_FILES = (
     "manners/placement.py",
     "manners/requests.py",
     "manners/shards.py",
+    "ops/explanation.py",
     "ops/reconcile.py",
     "ops/statistics.py",
+    "ops/waterfall.py",
 )
 
 CATCHES_EVERYTHING = "runtime/process.py"

@@ -9,6 +9,8 @@ __all__ = ["COMMANDS", "app", "main"]
 COMMANDS = {
     "status": "spreadscan.cli.status:status",
     "top": "spreadscan.cli.top:top",
+    "explain": "spreadscan.cli.explain:explain",
+    "latency": "spreadscan.cli.latency:latency",
     "pause": "spreadscan.cli.pause:pause",
     "resume": "spreadscan.cli.pause:resume",
     "kill": "spreadscan.cli.pause:kill",

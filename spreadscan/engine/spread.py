@@ -1,19 +1,8 @@
 """The one place where a spread and its worth are defined. Pure; scalars or numpy arrays alike.
 
-    entry_spread_bps      = (futures_bid - spot_ask) / spot_ask * 10_000
-    exit_spread_bps       = (futures_ask - spot_bid) / spot_bid * 10_000
-    net_spread_bps        = entry_spread_bps - 2 * (spot taker fee + perpetual taker fee)
-    net_after_funding_bps = net_spread_bps + settlements * rate * 10_000
-    executable_usd        = min(spot_ask * spot_ask_qty, futures_bid * futures_bid_qty)
-    z_score               = (entry_spread_bps - median) / (1.4826 * MAD)
-
-Prices are USDT per base coin, sizes base coins, fees and spreads basis points (1 bps = 0.01 %) of
-what is paid for the coin. The coin is bought at the ask, the perpetual sold at the bid: a positive
-entry spread is earned, a positive exit spread is paid when both legs are closed again. Four fills
-are taken off, all as taker. A positive funding rate is paid by longs to shorts, so the short leg
-receives it: it adds to the net spread, once for every settlement within the time of holding, each
-at the present rate. The kernel computes the same expressions in the same order (``scan_pass.pxd``,
-``money.pxd``), so both give the same bits.
+``FORMULAS`` and ``CONVENTIONS`` say it in words, for readers and for ``spread-ctl explain --help``.
+The kernel computes the same expressions in the same order (``scan_pass.pxd``, ``money.pxd``), so
+both give the same bits.
 """
 
 from typing import TypeVar
@@ -22,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "CONVENTIONS",
+    "FORMULAS",
     "entry_spread_bps",
     "executable_usd",
     "exit_spread_bps",
@@ -29,6 +20,23 @@ __all__ = [
     "settlements_within",
     "z_score",
 ]
+
+FORMULAS = """\
+entry_spread_bps      = (futures_bid - spot_ask) / spot_ask * 10_000
+exit_spread_bps       = (futures_ask - spot_bid) / spot_bid * 10_000
+net_spread_bps        = entry_spread_bps - 2 * (spot_taker + futures_taker)
+net_after_funding_bps = net_spread_bps + settlements * rate * 10_000
+executable_usd        = min(spot_ask * its qty, futures_bid * its qty)
+z_score               = (entry_spread_bps - median) / (1.4826 * MAD)"""
+
+CONVENTIONS = """\
+Prices are USDT per base coin, sizes base coins; fees and spreads are basis
+points (0.01 %) of what is paid for the coin. The coin is bought at the ask,
+the perpetual sold at the bid: a positive entry spread is earned, a positive
+exit spread is paid when both legs are closed again. Four fills are taken
+off, all as taker. A positive funding rate is paid by longs to shorts, so
+the short leg receives it: once for every settlement within the holding
+time, each at the present rate."""
 
 BPS = 10_000.0
 MAD_TO_SIGMA = 1.4826

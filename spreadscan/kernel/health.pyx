@@ -132,6 +132,19 @@ cdef class HealthSlot:
         record_latency(self.slot, histogram, value_ns)
 
 
+    def record_all(self, int histogram, const int64_t[::1] values_ns) -> None:
+        """Count many latency samples.
+
+        Concurrency: the owner.
+        """
+        cdef Py_ssize_t index
+        if not 0 <= histogram < NUM_HISTOGRAMS:
+            raise IndexError(f"histogram {histogram}, expected 0 to {NUM_HISTOGRAMS - 1}")
+        self.mapping.writable_base()
+        for index in range(values_ns.shape[0]):
+            record_latency(self.slot, histogram, values_ns[index])
+
+
 def bucket_of(uint64_t value_ns) -> int:
     """Return the histogram bucket of a sample in nanoseconds."""
     return histogram_bucket(value_ns)

@@ -85,6 +85,10 @@ class HealthWriter:
         """Return a counter. Concurrency: the owner."""
         return self.slot.get(counter)
 
+    def record_all(self, histogram: int, values_ns: "npt.NDArray[np.int64]") -> None:
+        """Count many latency samples in nanoseconds. Concurrency: the owner."""
+        self.slot.record_all(histogram, values_ns)
+
     def record(self, histogram: int, value_ns: int) -> None:
         """Count a latency sample in nanoseconds. Concurrency: the owner."""
         self.slot.record(histogram, value_ns)

@@ -258,6 +258,10 @@ class Tracker:
                     "%d signals were written over before they were stored", lost
                 )
             self._applied = int(records["sequence"][-1])
+            self._context.health.record_all(
+                Histogram.TRACKER_RING_TO_TRACKER,
+                self._context.clock.monotonic_ns() - records["time_ns"],
+            )
             if self._context.control.is_killed:
                 self._book.withhold(len(records))
                 continue

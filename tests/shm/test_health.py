@@ -115,6 +115,17 @@ def test_counter_that_does_not_exist_is_refused(writer, counter):
         writer.slot.get(counter)
 
 
+def test_many_samples_are_counted_as_each_by_itself(regions, writer):
+    samples = np.array([3, 1_000, -7, 2**40], np.int64)
+    for sample in samples.tolist():
+        writer.record(0, sample)
+
+    writer.record_all(1, samples)
+
+    reader = HealthReader(regions.health)
+    assert reader.buckets(INDEX, 1) == reader.buckets(INDEX, 0)
+
+
 @pytest.mark.parametrize("histogram", [-1, NUM_HISTOGRAMS])
 def test_histogram_that_does_not_exist_is_refused(writer, histogram):
     with pytest.raises(IndexError):

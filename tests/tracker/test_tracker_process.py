@@ -40,10 +40,9 @@ def test_signal_becomes_a_stored_episode_and_leaves_the_ring(bench, tracker):
     assert RingReader(bench.regions.ring).depth() == 0
     assert bench.counter(TrackerCounter.EPISODES_OPENED) == 1
     assert bench.counter(TrackerCounter.EPISODES_OPEN) == 1
-    histogram = HealthReader(bench.regions.health).histogram(
-        SLOT, Histogram.TRACKER_SIGNAL_TO_LEDGER
-    )
-    assert histogram.sum() == 1
+    health = HealthReader(bench.regions.health)
+    for waited in (Histogram.TRACKER_SIGNAL_TO_LEDGER, Histogram.TRACKER_RING_TO_TRACKER):
+        assert sum(health.buckets(SLOT, waited)) == 1
 
 
 def test_open_episode_is_snapshotted_from_the_price_store(bench, tracker):
