@@ -31,7 +31,7 @@ __all__ = ["EpisodeBook", "Rules", "Tally"]
 
 # An episode of which only `last` moved is stored anew every so many snapshots: the path itself is
 # stored every time.
-REFRESH_TICKS = 25
+REFRESH_TICKS = 50
 # Of those that may wait, at most so many are handed out at once: a stored row costs some 10 us.
 MAX_REFRESHED = 400
 EVENT_OPENED = 1

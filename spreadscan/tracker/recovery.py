@@ -2,8 +2,8 @@
 
 The newest part that can be read says what is open, and where in the ring it stood; signals after
 that are still in the ring, unless it was written over or made anew. A part that is damaged is read
-as far as it goes, set aside and succeeded by another with what was found; older parts are only
-looked at when that is not everything.
+as far as it goes, set aside and succeeded by another with the episodes that were found; older parts
+are only looked at when those are not all. Paths are gone with a damaged part.
 """
 
 import sqlite3
@@ -27,7 +27,7 @@ from spreadscan.tracker.parts import (
     ledger_parts,
     set_aside,
 )
-from spreadscan.tracker.rows import SELECT_OPEN, episode_of
+from spreadscan.tracker.rows import SELECT_ENDED, SELECT_OPEN, episode_of
 from spreadscan.tracker.store import Batch, EpisodeStore, LedgerError, NewPart, is_damage
 
 __all__ = ["Opened", "Saved", "open_ledger"]
@@ -52,6 +52,8 @@ class Saved(NamedTuple):
     clocks: Clocks | None = None
     """At its latest commit; None in a part that was never written by this build."""
     previous: dict[tuple[str, str], int] = {}  # noqa: RUF012 -- never changed
+    ended: tuple[Episode, ...] = ()
+    """Those of a damaged part, which would be gone with it."""
 
     def resumed(self, now: Clocks) -> list[Episode]:
         """Return the open episodes in the running boot's clock, with their gaps marked."""
@@ -146,7 +148,8 @@ def salvaged(file: Path) -> Saved | None:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as found:
             # Lets SQLite open a file that lost its end, so that the pages before it can be read.
             found.execute("PRAGMA writable_schema = ON")
-            return load(found)
+            ended = tuple(map(episode_of, found.execute(SELECT_ENDED).fetchall()))
+            return load(found)._replace(ended=ended)
     except (sqlite3.Error, ValueError, TypeError):
         return None
 
@@ -158,7 +161,7 @@ def _begun(
     numbers = [part.number for part in (*ledger_parts(directory), *archived_parts(directory))]
     store = EpisodeStore(directory, Part(max(numbers, default=0), day_of(now.wall_ns)))
     batch = Batch(
-        episodes=(),
+        episodes=saved.ended,
         frames=(),
         ring_created_ns=saved.ring_created_ns,
         ring_sequence=saved.ring_sequence,

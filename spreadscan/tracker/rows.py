@@ -8,6 +8,7 @@ from spreadscan.tracker.frames import FRAME_COLUMNS
 __all__ = [
     "EPISODE_COLUMNS",
     "INSERT_FRAME",
+    "SELECT_ENDED",
     "SELECT_OPEN",
     "UPSERT_EPISODE",
     "episode_of",
@@ -45,6 +46,7 @@ UPSERT_EPISODE = (
     )
 )
 SELECT_OPEN = f"SELECT {_COLUMN_LIST} FROM episodes NOT INDEXED WHERE ending IS NULL"  # noqa: S608
+SELECT_ENDED = SELECT_OPEN.replace("IS NULL", "IS NOT NULL")
 INSERT_FRAME = (
     "INSERT INTO frames (frame_id, points, min_episode_id, max_episode_id,"  # noqa: S608
     f" {', '.join(FRAME_COLUMNS)}) VALUES ({', '.join('?' * (len(FRAME_COLUMNS) + 4))})"

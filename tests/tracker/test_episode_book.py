@@ -304,7 +304,7 @@ def test_quiet_episode_is_handed_out_again_only_now_and_then():
     subject.store()
 
     handed = []
-    for tick in range(1, 51):
+    for tick in range(1, 101):
         subject.look(5.0, NOW_NS + tick)
         handed.append(len(subject.store()))
 

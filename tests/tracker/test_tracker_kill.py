@@ -12,8 +12,6 @@ from tracker_host import PROGRAM, Engine, Host, until
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.layout import ProcessState, TrackerCounter
 
-KILLS = 25
-
 
 @pytest.fixture
 def host(make_config):
@@ -23,11 +21,12 @@ def host(make_config):
     subject.close()
 
 
-def test_tracker_killed_again_and_again_loses_doubles_and_invents_no_episode(host):
+@pytest.mark.parametrize("kills", [20, pytest.param(1_000, marks=pytest.mark.nightly)])
+def test_tracker_killed_again_and_again_loses_doubles_and_invents_no_episode(host, kills):
     chance = random.Random(20240808)
     engine = Engine(host.regions, host.direction, chance)
 
-    for _ in range(KILLS):
+    for _ in range(kills):
         engine.push()  # the backlog that the killed one left grows while nobody reads
         child = host.start()
         kill_after_s = time.monotonic() + chance.uniform(0.0, 0.08)
@@ -49,7 +48,7 @@ def test_tracker_killed_again_and_again_loses_doubles_and_invents_no_episode(hos
         (f"COIN{symbol_id}-USDT", opened_ns) for symbol_id, opened_ns in engine.open.items()
     }
     assert {row[1:3]: row[4] for row in found if row[4]} == engine.re_signals
-    assert len(found) > KILLS
+    assert len(found) > kills
 
 
 def test_open_episodes_keep_their_ids_and_paths_over_a_kill(host):

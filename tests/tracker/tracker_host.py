@@ -1,6 +1,7 @@
 """The real tracker process, and an engine that remembers everything it pushed."""
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -121,10 +122,21 @@ class Host:
                     slot_of(source, symbol_id), quote(*book, received_ns=time.monotonic_ns())
                 )
 
-    def start(self):
+    def run_once(self):
+        """Run a tracker that is expected to end by itself."""
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, "--config", str(self.config_file)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def start(self, environment=None):
         child = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, "--config", str(self.config_file)],
             stderr=subprocess.DEVNULL,
+            env=os.environ | (environment or {}),
         )
         self.children.append(child)
         until(lambda: self.health().pid == child.pid, "the tracker took its slot")
