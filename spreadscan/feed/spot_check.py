@@ -14,6 +14,7 @@ from spreadscan.exchanges._adapter import RestRequest
 from spreadscan.feed.rest import Barred, RestDoor
 from spreadscan.feed.seen import SpotAnswer
 from spreadscan.runtime.clock import Clock
+from spreadscan.runtime.heap import give_back
 
 __all__ = ["SpotCheck"]
 
@@ -101,6 +102,7 @@ class SpotCheck:
         rows = await asyncio.to_thread(ticker.parse, body)
         if asked_ns >= self._next_listing_ns:
             self._trading = await self._listed_or_none()
+            await asyncio.to_thread(give_back)
             self._next_listing_ns = asked_ns + round(LISTING_TURNS * self._interval_s * 1e9)
         return SpotAnswer(
             asked_ns=asked_ns,

@@ -21,9 +21,8 @@ class Trust:
 
     def __init__(self, ca_file: Path | None) -> None:
         self._ca_file = ca_file
-        self._system = _new_context()
-        self._extended: ssl.SSLContext | None = None
-        self._read_as: tuple[int, int, int] | None = None
+        self._context: ssl.SSLContext | None = None
+        self._read_as: tuple[int, ...] = ()
 
     def context(self) -> ssl.SSLContext:
         """Return the context for the next connection.
@@ -34,21 +33,17 @@ class Trust:
         Raises:
             OSError: the file cannot be read, or holds no certificate (ssl.SSLError).
         """
-        if self._ca_file is None:
-            return self._system
-        found = self._ca_file.stat()
-        version = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if self._extended is None or version != self._read_as:
-            context = _new_context()
-            context.load_verify_locations(self._ca_file)
-            self._extended, self._read_as = context, version
-        return self._extended
-
-
-def _new_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+        version: tuple[int, ...] = ()
+        if self._ca_file is not None:
+            found = self._ca_file.stat()
+            version = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._context is None or version != self._read_as:
+            context = ssl.create_default_context()
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self._ca_file is not None:
+                context.load_verify_locations(self._ca_file)
+            self._context, self._read_as = context, version
+        return self._context
 
 
 def trust_of(config: Config) -> Trust:
