@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from spreadscan.config import Config
-from spreadscan.errors import EXIT_NOT_RUNNING, RunFolderRefused, SpreadscanError
+from spreadscan.errors import EXIT_NOT_RUNNING, SpreadscanError
 from spreadscan.runtime.lock import control_lock, is_lock_held
 from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.health import HealthReader, HealthSnapshot
@@ -168,7 +168,4 @@ def is_running(config: Config, program: Program) -> bool:
     Raises:
         RunFolderRefused: the lock cannot be looked at.
     """
-    try:
-        return is_lock_held(config.path(config.runtime.run_dir), program.name)
-    except OSError as error:
-        raise RunFolderRefused(str(error.filename), error.strerror or str(error)) from None
+    return is_lock_held(config.path(config.runtime.run_dir), program.name)

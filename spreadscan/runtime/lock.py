@@ -77,11 +77,18 @@ def control_lock(folder: Path) -> RoleLock:
 
 
 def is_lock_held(folder: Path, role: str) -> bool:
-    """Say whether a living process holds a role; takes nothing."""
+    """Say whether a living process holds a role; takes nothing.
+
+    Raises:
+        RunFolderRefused: its lock cannot be looked at.
+    """
     try:
-        descriptor = os.open(_lock_path(folder, role), os.O_RDWR | os.O_CLOEXEC)
+        # For reading: looking needs no more, on a file system that takes no writes either.
+        descriptor = os.open(_lock_path(folder, role), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise RunFolderRefused(str(error.filename), error.strerror or str(error)) from None
     try:
         asked = _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE)
         answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
