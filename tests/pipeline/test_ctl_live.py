@@ -26,6 +26,7 @@ from spreadscan.shm.layout import RegionKind, TrackerCounter
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import TRACKER_SLOT
 
+README = Path(__file__).parents[2] / "README.md"
 CTL = Path(sysconfig.get_path("scripts")) / "spread-ctl"
 ENGINE, TRACKER, FEED = "spread-engine", "spread-tracker", "feed-okx-spot"
 
@@ -129,6 +130,62 @@ def test_pause_stops_the_flow_of_signals_and_resume_lets_it_go_on(live):
     assert still == paused
     assert resumed == 0
     wait_until(lambda: live.signals() > still)
+
+
+def test_kill_holds_with_the_engine_stopped_and_after_it_goes_on(live):
+    os.kill(live.pid(ENGINE), signal.SIGSTOP)
+    try:
+        status, told = live.json("kill", "--reason", "drill", "--timeout", "1s")
+        killed = live.signals()
+    finally:
+        os.kill(live.pid(ENGINE), signal.SIGCONT)
+    wait_until(lambda: not live.json("status")[1]["control"]["behind"])
+    wait_until(lambda: live.json("status")[1]["ring"]["depth"] == 0)
+    still = live.signals()
+    refused, *_ = live.ctl("resume")
+    lifted, *_ = live.ctl("resume", "--reason", "drill over")
+
+    assert status == 0
+    assert TRACKER in told["obeyed"]
+    assert list(told["missing"]) == [ENGINE]
+    assert still == killed
+    assert (refused, lifted) == (64, 0)
+    wait_until(lambda: live.signals() > still)
+
+
+WALK = re.search(
+    r"```sh\n(spread-ctl status --sim .*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+)[1]
+
+
+def test_newcomer_can_walk_through_the_readme(live, tmp_path):
+    wait_until(lambda: live.json("history", "--limit", "1")[1] != [])
+    statuses = {}
+    for line in WALK.splitlines():
+        command = line.partition("#")[0].split()
+        if "ID" in command:
+            _, told = live.json("history", "--limit", "1")
+            command[command.index("ID")] = str(first_id(told))
+        assert command[0] == "spread-ctl"
+        words = [word for word in command[1:] if word != "--sim"]
+        if words[0] == "top":
+            continue  # has a test of its own, with a terminal
+        done = subprocess.run(
+            [CTL, *words, "--sim", "--config", live.file], capture_output=True, text=True,
+            cwd=tmp_path, check=False,
+        )  # fmt: skip
+        statuses[line] = (done.returncode, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert done.stdout or words[0] == "export", line
+
+    # What is held back degrades the status; nothing else goes wrong.
+    assert {status for status, _ in statuses.values()} <= {0, 1}, statuses
+    assert (tmp_path / "episodes.parquet").stat().st_size > 0
+
+
+def first_id(told):
+    rows = told["episodes"] if isinstance(told, dict) else told
+    return rows[0]["episode_id"]
 
 
 def test_restart_of_one_feed_gives_it_another_process_and_leaves_the_others(live):
