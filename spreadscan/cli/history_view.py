@@ -104,7 +104,8 @@ def statistics_table(rows: Sequence[RouteStatistics]) -> Table:
     for name in ("symbol", "direction"):
         table.add_column(name, no_wrap=True)
     columns = ("episodes", "life", "peak net bps", "time to peak", "converged", "re-armed")
-    for name in (*columns, *(f"> {after_s:g} s" for after_s in SURVIVAL_S)):
+    survivals = (f"> {after_s:g} s" for after_s in SURVIVAL_S)
+    for name in (*columns, *survivals, "usual gross bps"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
@@ -117,8 +118,15 @@ def statistics_table(rows: Sequence[RouteStatistics]) -> Table:
             _share(row.share_converged),
             _share(row.rearm_rate),
             *(_share(value) for value in row.survival.values()),
+            _usual(row),
         )
     return table
+
+
+def _usual(row: RouteStatistics) -> str:
+    if row.usual_gross_bps is None or row.usual_mad_bps is None:
+        return ""
+    return f"{row.usual_gross_bps:.1f} ± {row.usual_mad_bps:.1f}"
 
 
 def _share(value: float | None) -> str:

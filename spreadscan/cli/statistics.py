@@ -19,6 +19,8 @@ from spreadscan.cli.history_options import (
 )
 from spreadscan.cli.history_view import statistics_table
 from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim
+from spreadscan.config import load_config
+from spreadscan.ops.baselines_now import baselines_now
 from spreadscan.ops.statistics import route_statistics
 
 __all__ = ["statistics"]
@@ -38,11 +40,14 @@ def statistics(  # noqa: PLR0913 - one parameter is one option of the command li
     """Show count, median life, peak and time to peak, share converged, re-arm rate and survival.
 
     Survival is the chance that an episode is not converged after so long; those that ended
-    otherwise count for as long as they were followed. The first line is all routes together.
+    otherwise count for as long as they were followed. `usual gross bps` is the route's median and
+    its deviation over the last hours, while a tracker runs: an episode's z counts from there. The
+    first line is all routes together.
     """
     found = open_history(config, is_sim=sim)
     query = query_of(symbol, direction, since, min_net_bps, None)
-    rows = route_statistics(found.summaries(query))
+    usual = baselines_now(load_config(config, is_sim=sim))
+    rows = route_statistics(found.summaries(query), usual)
     tell_troubles(found)
     if as_json:
         typer.echo(orjson.dumps({"routes": msgspec.to_builtins(rows)}).decode())

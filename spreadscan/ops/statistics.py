@@ -5,18 +5,28 @@ that ended otherwise, or is still open, is only known to have lived so long.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import NamedTuple
 
 import msgspec
 
 from spreadscan.ops.ledger import EpisodeSummary
 
-__all__ = ["SURVIVAL_S", "RouteStatistics", "route_statistics", "survival"]
+__all__ = ["SURVIVAL_S", "RouteStatistics", "Usual", "route_statistics", "survival"]
 
 SURVIVAL_S = (0.1, 1.0, 10.0, 60.0)
 REARM_WITHIN_NS = 60_000_000_000
 CONVERGED = "converged"
+
+
+class Usual(NamedTuple):
+    """A route's baseline."""
+
+    median_bps: float
+    """Of the gross entry spread."""
+    mad_bps: float
+    samples: int
 
 
 class RouteStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,19 +46,30 @@ class RouteStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the ended after which the route opened again within a minute."""
     survival: dict[str, float | None]
     """P(alive after so long), by seconds; None where nothing lived that long to tell."""
+    usual_gross_bps: float | None = None
+    """Median of the route's gross spread over the last hours; None where it is not known now."""
+    usual_mad_bps: float | None = None
+    """Its median absolute deviation."""
 
 
-def route_statistics(episodes: Iterable[EpisodeSummary]) -> list[RouteStatistics]:
-    """Return every route's numbers, the busiest first, after those of all routes together."""
+def route_statistics(
+    episodes: Iterable[EpisodeSummary], usual: Mapping[tuple[str, str], Usual]
+) -> list[RouteStatistics]:
+    """Return every route's numbers, the busiest first, after those of all routes together.
+
+    Args:
+        episodes: open and ended ones.
+        usual: baselines by direction and symbol, as far as they are known.
+    """
     routes: dict[tuple[str, str], list[EpisodeSummary]] = defaultdict(list)
     everything = list(episodes)
     for episode in everything:
         routes[episode.direction, episode.symbol].append(episode)
     if not everything:
         return []
-    rows = [_of(direction, symbol, found) for (direction, symbol), found in routes.items()]
+    rows = [_of(*route, found, usual.get(route)) for route, found in routes.items()]
     rows.sort(key=lambda row: (-row.count, row.direction, row.symbol))
-    return [_of("*", "*", everything), *rows]
+    return [_of("*", "*", everything, None), *rows]
 
 
 def survival(episodes: Sequence[EpisodeSummary], after_s: float) -> float | None:
@@ -75,7 +96,9 @@ def survival(episodes: Sequence[EpisodeSummary], after_s: float) -> float | None
     return alive
 
 
-def _of(direction: str, symbol: str, episodes: Sequence[EpisodeSummary]) -> RouteStatistics:
+def _of(
+    direction: str, symbol: str, episodes: Sequence[EpisodeSummary], usual: Usual | None
+) -> RouteStatistics:
     ended = [row for row in episodes if row.ending is not None]
     converged = [row.life_ns / 1e9 for row in ended if row.ending == CONVERGED]
     return RouteStatistics(
@@ -89,6 +112,8 @@ def _of(direction: str, symbol: str, episodes: Sequence[EpisodeSummary]) -> Rout
         share_converged=len(converged) / len(ended) if ended else None,
         rearm_rate=_rearm_rate(episodes, ended),
         survival={f"{after_s:g}": survival(episodes, after_s) for after_s in SURVIVAL_S},
+        usual_gross_bps=None if usual is None else usual.median_bps,
+        usual_mad_bps=None if usual is None else usual.mad_bps,
     )
 
 

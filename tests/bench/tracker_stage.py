@@ -3,6 +3,7 @@
 import math
 import sqlite3
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from spreadscan.shm.price_store import slot_of
 from spreadscan.tracker.book import EpisodeBook, Rules
 from spreadscan.tracker.episode import Clocks, EpisodeIds
 from spreadscan.tracker.names import RouteNames
+from spreadscan.tracker.snapshot import Snapshot
 
 BOOT = "bench"
 FEE_BPS = 20.0
@@ -113,6 +115,30 @@ class PythonBook:
                 episode["again"] += 1
             elif event["type"] == SignalType.CLOSE:
                 self.ended.append(self.open.pop(key))
+
+
+class PythonEpisode:
+    """What an open episode costs as an object of its own."""
+
+    def __init__(self) -> None:
+        self.peak = self.last = (0, -math.inf, -math.inf)
+        self.snapshots = 0
+
+    def observe(self, moment: tuple[float, ...]) -> None:
+        self.snapshots += 1
+        if moment[0] >= self.last[0]:
+            self.last = moment
+        if moment[2] > self.peak[2]:
+            self.peak = moment
+
+
+def moments(seen: Snapshot, now_ns: int) -> Iterator[tuple[float, ...]]:
+    """Every route's moment as a tuple."""
+    columns = [seen.gross_bps, seen.net_bps, seen.executable_usd]
+    for leg in (seen.spot, seen.futures):
+        columns += [leg["bid"], leg["ask"], leg["bid_qty"], leg["ask_qty"]]
+    for row in zip(*(column.tolist() for column in columns), strict=True):
+        yield (now_ns, *row)
 
 
 class RowStore:

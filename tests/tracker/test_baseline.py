@@ -11,6 +11,8 @@ from tracker_bench import Bench
 from spreadscan.config import load_config
 from spreadscan.errors import ConfigError
 from spreadscan.model import SlotFlag
+from spreadscan.ops.baselines_now import baselines_now
+from spreadscan.ops.statistics import Usual
 from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.record_table import route_index
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
@@ -186,6 +188,20 @@ def test_tracker_keeps_baselines_beside_its_episodes(bench):
                 bench.clock.advance(0.2)
 
     assert published(bench)["median_bps"] == pytest.approx(9.0, abs=1e-3)
+
+
+def test_operator_sees_what_is_usual_by_name_and_nothing_without_a_pipeline(bench):
+    rounds(bench, Baselines(bench), [10.0, 12.0, 14.0, 12.0])
+
+    shown = baselines_now(bench.config)
+    remove_regions(bench.config.shm)
+
+    assert shown == {
+        (bench.direction.name, "BTC-USDT"): Usual(
+            pytest.approx(12.0, abs=1e-3), pytest.approx(1.0, abs=1e-3), 4
+        )
+    }
+    assert baselines_now(bench.config) == {}
 
 
 def test_window_with_too_few_looks_is_refused(make_config):

@@ -1,7 +1,7 @@
 import pytest
 
 from spreadscan.ops.ledger import EpisodeSummary
-from spreadscan.ops.statistics import route_statistics, survival
+from spreadscan.ops.statistics import Usual, route_statistics, survival
 
 SECOND_NS = 1_000_000_000
 
@@ -48,7 +48,8 @@ def test_routes_are_counted_each_and_all_together():
             episode(2, 4.0, opened_s=10, previous=1),
             episode(3, 9.0, "expired", opened_s=500, previous=2),
             episode(4, 1.0, None, opened_s=600, symbol="B"),
-        ]
+        ],
+        {("d", "A"): Usual(12.5, 1.5, 99)},
     )
 
     everything, first, second = rows
@@ -57,8 +58,10 @@ def test_routes_are_counted_each_and_all_together():
     assert first.share_converged == pytest.approx(2 / 3)
     assert first.rearm_rate == pytest.approx(1 / 3)
     assert (first.median_peak_net_bps, first.median_time_to_peak_s) == (12.0, 2.0)
+    assert (first.usual_gross_bps, first.usual_mad_bps) == (12.5, 1.5)
+    assert everything.usual_gross_bps is second.usual_gross_bps is None
     assert (second.symbol, second.share_converged, second.rearm_rate) == ("B", None, None)
 
 
 def test_nothing_has_no_statistics():
-    assert route_statistics([]) == []
+    assert route_statistics([], {}) == []
