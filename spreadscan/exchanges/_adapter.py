@@ -223,6 +223,8 @@ class MarketSpec(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: Heartbeat | None = None
     repeats_every_s: float | None = None
     """An unchanged quote is sent again after this long; None: nothing is promised."""
+    sends_unchanged: bool = True
+    """A quote with the id of the one before may be a book that stands; False: it is only a copy."""
     has_snapshot: bool = True
     """A subscription is answered with the present quote, not only with the next change."""
     restart_update_id: int | None = None

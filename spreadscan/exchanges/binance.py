@@ -11,7 +11,8 @@ Quirks:
   subscription: a quiet symbol stays silent until its next change.
 * Spot frames carry no time at all. Futures frames carry ``T``, the matching engine's time, and
   ``E``, the time of sending; ``T`` is the quote's age.
-* ``u`` grows for each symbol and is never reused; an older ``u`` is an old quote.
+* ``u`` grows for each symbol and is never reused; an older ``u`` is an old quote, and the same one
+  is a copy: only a change is sent. A socket that repeats its last data for hours has been reported.
 * An unknown symbol is acknowledged and then stays silent (*seen* on futures), so a listing is no
   proof of data.
 * Futures quotes live on ``/public``; the same stream on ``/market`` is acknowledged and silent.
@@ -357,6 +358,7 @@ ADAPTER = Adapter(
                 lifetime_s=DAY_S,
             ),
             topic=_topic,
+            sends_unchanged=False,
             has_snapshot=False,
         ),
         Market.FUTURES: MarketSpec(
@@ -378,6 +380,7 @@ ADAPTER = Adapter(
             plan=FUTURES_PLAN,
             limits=Limits(topics_per_connection=1024, messages_per_s=10.0, lifetime_s=DAY_S),
             topic=_topic,
+            sends_unchanged=False,
             has_snapshot=False,
         ),
     },

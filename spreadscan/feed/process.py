@@ -79,6 +79,7 @@ class _Feed:
             context.health.slot,
             restart_update_id=-1 if restart is None else restart,
             is_restart_told_by_time=source.spec.is_restart_told_by_time,
+            sends_unchanged=source.spec.sends_unchanged,
             max_lag_ms=config.feed.max_lag_ms,
             max_jump_pct=config.feed.max_jump_pct,
         )

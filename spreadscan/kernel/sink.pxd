@@ -48,6 +48,7 @@ cdef class FeedSink:
         int wake_fd
         int64_t restart_update_id
         bint is_restart_told_by_time
+        bint sends_unchanged        # an equal id proves that the book stands
         int64_t max_lag_ns
         double max_jump             # share of the last good middle
         int first_slot

@@ -17,6 +17,7 @@ class FeedSink:
         health: the feed's own slot.
         restart_update_id: a quote with this id is never old; -1 for none.
         is_restart_told_by_time: a lower id with a later exchange time is not old.
+        sends_unchanged: a quote with the last one's id proves that it stands; else it is old.
         max_lag_ms: a quote that took this much longer than the quickest ones is late; 0 for never.
         max_jump_pct: a middle this far from the last good one is held; 0 for never.
 
@@ -44,6 +45,7 @@ class FeedSink:
         *,
         restart_update_id: int = -1,
         is_restart_told_by_time: bool = False,
+        sends_unchanged: bool = True,
         max_lag_ms: int = 1_000,
         max_jump_pct: float = 10.0,
     ) -> None: ...

@@ -80,7 +80,7 @@ cdef class FeedSink:
     def __init__(
         self, int source_id, Extractor extractor, PriceSlots prices, DirtyBits dirty,
         HealthSlot health, *, int64_t restart_update_id=-1, bint is_restart_told_by_time=False,
-        int64_t max_lag_ms=1_000, double max_jump_pct=10.0,
+        bint sends_unchanged=True, int64_t max_lag_ms=1_000, double max_jump_pct=10.0,
     ) -> None:
         cdef int symbol_id
         if not 0 <= source_id < NUM_SOURCES:
@@ -100,6 +100,7 @@ cdef class FeedSink:
         self.wake_fd = -1
         self.restart_update_id = restart_update_id
         self.is_restart_told_by_time = is_restart_told_by_time
+        self.sends_unchanged = sends_unchanged
         self.max_lag_ns = max_lag_ms * NS_PER_MS
         self.max_jump = max_jump_pct / 100
         start_reference(&self.reference)
@@ -423,7 +424,9 @@ cdef class FeedSink:
         cdef bint is_late = False
         cdef double mid = (quote.bid + quote.ask) * 0.5
         cdef int64_t age_ns
-        if self.is_old(quote.symbol_id, quote.update_id, quote.exchange_ns):
+        if self.is_old(quote.symbol_id, quote.update_id, quote.exchange_ns) or (
+            is_repeat and not is_first and not self.sends_unchanged
+        ):
             return STATUS_OLD_UPDATE
         age_ns = self.age_of(quote, is_repeat, &is_late)
         if is_first or is_repeat:

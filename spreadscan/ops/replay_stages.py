@@ -121,6 +121,7 @@ class Feed:
                 self._health.slot,
                 restart_update_id=-1 if restart is None else restart,
                 is_restart_told_by_time=spec.is_restart_told_by_time,
+                sends_unchanged=spec.sends_unchanged,
                 max_lag_ms=self._gates.max_lag_ms,
                 max_jump_pct=self._gates.max_jump_pct,
             )

@@ -66,6 +66,7 @@ class Feed:
             regions.prices.slots,
             regions.dirty.bits,
             health.slot,
+            sends_unchanged=spec.sends_unchanged,
         )
         shared = Shared(
             source=self.source,

@@ -170,6 +170,20 @@ def test_repeat_of_a_quiet_book_is_proof_of_life_whatever_its_time(stream):
     assert stream.stored()["received_ns"] == stream.sink.last_ns(BTC) == stream.now_ns
 
 
+def test_copy_of_a_quote_is_old_where_only_changes_are_sent(make_stream):
+    stream = make_stream(sends_unchanged=False)
+    stream.send(update_id=500)
+    received_ns = stream.stored()["received_ns"]
+
+    found = [stream.send(after_ms=60_000, lag_ms=lag_ms, update_id=500) for lag_ms in (60_000, 0)]
+
+    assert found == [OLD, OLD]
+    assert (stream.stored()["received_ns"], stream.sink.last_ns(BTC)) == (received_ns, received_ns)
+    # But it may be what a new subscription begins with.
+    stream.sink.mark(BTC, SlotFlag.DISCONNECTED)
+    assert (stream.send(update_id=500), stream.flags()) == (QUOTE, 0)
+
+
 def test_repeat_from_a_backlog_proves_life_at_its_own_time_only(stream):
     stream.send(symbol="A")
     stream.send(update_id=500)
