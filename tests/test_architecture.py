@@ -53,6 +53,7 @@ PURE_FILES = (
     "feed/rotation.py",
     "feed/contradiction.py",
     "feed/doubt.py",
+    "feed/legible.py",
     "feed/funding_book.py",
     "feed/rhythm.py",
     "feed/seen.py",

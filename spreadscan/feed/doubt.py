@@ -12,7 +12,7 @@ from enum import IntEnum
 import msgspec
 
 from spreadscan.feed.contradiction import Contradictions
-from spreadscan.feed.seen import ConnectionSeen, Seen, SilenceLimits, SymbolSeen
+from spreadscan.feed.seen import ConnectionSeen, Seen, SilenceLimits, SpotAnswer, SymbolSeen
 
 __all__ = ["Doubts", "Findings"]
 
@@ -171,10 +171,16 @@ class Doubts:
             return _Verdict.FINE
         if answer.trading is not None and symbol.symbol not in answer.trading:
             return _Verdict.NOT_TRADING
+        return _Verdict.DIFFERS if self._differs(symbol, answer, seen) else _Verdict.FINE
+
+    def _differs(self, symbol: SymbolSeen, answer: SpotAnswer, seen: Seen) -> bool:
+        """Return whether a trading symbol is not as the answer has it."""
+        if not symbol.is_usable:
+            # Refused, one-sided or late for that long, while REST has a book to show.
+            return symbol.symbol in answer.books
         if symbol.symbol in self._contradictions.symbols:
-            return _Verdict.DIFFERS
+            return True
         price, mid = answer.prices.get(symbol.symbol), sum(seen.book(symbol.symbol)) / 2
-        if not symbol.is_usable or price is None or mid <= 0:
-            return _Verdict.FINE
-        is_near = abs(price / mid - 1) <= self._limits.max_jump
-        return _Verdict.FINE if is_near else _Verdict.DIFFERS
+        if price is None or mid <= 0:
+            return False
+        return abs(price / mid - 1) > self._limits.max_jump

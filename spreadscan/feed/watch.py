@@ -14,11 +14,12 @@ from spreadscan.exchanges._adapter import MarketSpec
 from spreadscan.feed.backlog import Backlog
 from spreadscan.feed.connection import Connection
 from spreadscan.feed.fleet import Fleet, Legs
+from spreadscan.feed.legible import Legible
 from spreadscan.feed.seen import Book, ConnectionSeen, Seen, SilenceLimits, SymbolSeen
 from spreadscan.feed.silence import Decisions, Level, Monitor
 from spreadscan.feed.spot_check import SpotCheck
 from spreadscan.kernel.sink import FeedSink
-from spreadscan.model import SlotFlag
+from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.runtime.clock import Clock
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import FeedCounter, ProcessState
@@ -30,6 +31,8 @@ __all__ = ["Watch", "silence_limits"]
 TURNS_IN_LIMIT = 16
 AWAY_TURNS = 2
 SHOWN_SYMBOLS = 4
+ILLEGIBLE = (QuoteStatus.MALFORMED, QuoteStatus.MISSING_FIELD, QuoteStatus.BAD_NUMBER)
+UNREADABLE = "most frames cannot be read: their format may have changed"
 
 
 def silence_limits(feed: FeedConfig, spec: MarketSpec) -> SilenceLimits:
@@ -93,6 +96,8 @@ class Watch:
         self._clock = clock
         self._log = log
         self._backlog = Backlog()
+        self._legible = Legible()
+        self._is_illegible = False
         self._monitor = Monitor(limits, clock.monotonic_ns())
         self._legs: dict[str, tuple[int, float]] = {}
         self._symbols: dict[int, str] = {}
@@ -103,8 +108,9 @@ class Watch:
 
     @property
     def trouble(self) -> str:
-        """Say what is silent; empty while nothing is."""
-        return self._trouble
+        """Say what is silent, or cannot be read; empty while nothing is."""
+        parts = (UNREADABLE if self._is_illegible else "", self._trouble)
+        return "; ".join(part for part in parts if part)
 
     @property
     def missing_count(self) -> int:
@@ -148,6 +154,7 @@ class Watch:
         if late is not None:
             connections[late].drop("its quotes have been late for long")
         self._act(decisions)
+        self._read(now_ns)
         self._confirm()
 
     def _doubtful(self, now_ns: int) -> set[str]:
@@ -225,6 +232,15 @@ class Watch:
             doubts.halted and f"{len(doubts.halted)} not trading: {_named(sorted(doubts.halted))}",
         )
         self._trouble = "; ".join(part for part in found if part)
+
+    def _read(self, now_ns: int) -> None:
+        """Say it when what comes cannot be read any more."""
+        counters = self._health.slot(self._source_id).counters
+        illegible = sum(counters[FeedCounter.REFUSED + status] for status in ILLEGIBLE)
+        is_illegible = self._legible.look(now_ns, counters[FeedCounter.FRAMES], illegible)
+        if is_illegible and not self._is_illegible:
+            self._log.error("%s", UNREADABLE)
+        self._is_illegible = is_illegible
 
     def _confirm(self) -> None:
         """Let REST speak for quotes that are held because the price jumped."""

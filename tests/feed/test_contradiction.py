@@ -145,3 +145,16 @@ def test_answer_is_judged_by_only_when_the_stream_had_time_to_say_the_same():
     assert market.told("drop") == market.told("unusable") == []
     assert market.level is Level.LIVE
     assert market.now_ns - market.answer.answered_ns > 2 * S
+
+
+def test_symbol_whose_quotes_cannot_be_used_is_subscribed_anew_once_rest_has_a_book():
+    market = Market(names("Q", 2), names("B", 2), rates_hz=(0.5, 0.5))
+    market.live(60)
+    # As of deltas that do not fit together any more: they come, and make no quote.
+    market.muted = {"Q0"}
+    market.marked.add("Q0")
+    market.mark()
+    market.live(30)
+
+    assert market.noticed_s("resubscribe", "Q0") - market.marked_s <= 30.0
+    assert [symbol for _, symbol in market.told("resubscribe")] == ["Q0"]

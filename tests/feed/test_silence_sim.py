@@ -329,6 +329,26 @@ def test_exchange_in_maintenance_is_down_until_it_quotes_again(make_watched):
     )
 
 
+def test_format_that_nobody_can_read_is_told_until_it_can_be_read_again(make_watched, monkeypatch):
+    monkeypatch.setattr("spreadscan.feed.legible.WINDOW_NS", 500_000_000)
+    watched = make_watched("okx_spot")
+    exchange = Simulated(watched.feed, rate_hz=200.0)
+
+    def is_told():
+        for _ in range(20):
+            watched.feed.sink.feed(b'{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT"},"data":[{"b')
+        return watched.watch.trouble == "most frames cannot be read: their format may have changed"
+
+    watched.run(
+        exchange,
+        lambda: watched.adopt(exchange.legs()),
+        watched.all_live,
+        is_told,
+        lambda: watched.watch.trouble == "",
+        watched.all_live,
+    )
+
+
 def test_barred_from_rest_a_quiet_source_lives_on(make_watched):
     watched = make_watched("binance_spot")
     exchange = Simulated(watched.feed)
