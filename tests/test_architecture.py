@@ -34,6 +34,7 @@ PURE_FILES = (
     "tracker/names.py",
     "tracker/rows.py",
     "tracker/schema.py",
+    "tracker/sight.py",
     "tracker/snapshot.py",
     "tracker/table.py",
     "tracker/windows.py",

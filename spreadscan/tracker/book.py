@@ -6,16 +6,14 @@ is handed out as values (`take_changes`), for somebody else to store.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from spreadscan.kernel.episodes import apply_signals
-from spreadscan.tracker.columns import BY_SIGNAL, BY_SNAPSHOT, ENDING_CODES, MOMENT_FIELDS
+from spreadscan.tracker.columns import BY_SIGNAL, BY_SNAPSHOT, ENDING_CODES
 from spreadscan.tracker.episode import (
-    MAX_CLOCK_STEP_NS,
     Ending,
     Episode,
     EpisodeIds,
@@ -24,10 +22,11 @@ from spreadscan.tracker.episode import (
 )
 from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.names import RouteNames
+from spreadscan.tracker.sight import Rules, frame_of, overdue, take_in
 from spreadscan.tracker.snapshot import Snapshot
 from spreadscan.tracker.table import OpenTable, Rows
 
-__all__ = ["EpisodeBook", "Rules", "Tally"]
+__all__ = ["EpisodeBook", "Tally"]
 
 # An episode of which only `last` moved is stored anew every so many snapshots: the path itself is
 # stored every time.
@@ -35,16 +34,6 @@ REFRESH_TICKS = 50
 # Of those that may wait, at most so many are handed out at once: a stored row costs some 10 us.
 MAX_REFRESHED = 400
 EVENT_OPENED = 1
-
-
-class Rules(NamedTuple):
-    """When an episode ends."""
-
-    converge_net_bps: float
-    """On fresh legs, a net spread at or below this has converged."""
-    max_life_ns: int
-    max_suspended_ns: int
-    """Out of sight for longer, an episode is lost."""
 
 
 class Tally(msgspec.Struct):
@@ -230,62 +219,21 @@ class EpisodeBook:
             The points to store; None when no route could be seen.
         """
         self._ticks += 1
-        table = self._table.records
-        in_sight = rows[seen.usable]
-        self._see(in_sight, seen, now_ns)
-        away = rows[~seen.usable]
-        table["snapshots_unusable"][away] += 1
-        newly_away = away[table["state"][away] == EpisodeState.OPEN]
-        table["state"][newly_away] = EpisodeState.SUSPENDED
-        table["suspended_since_ns"][newly_away] = now_ns
-        table["changed"][newly_away] |= BY_SNAPSHOT
+        records = self._table.records
+        in_sight = take_in(records, rows, seen, now_ns)
         due = rows[(rows + self._ticks) % REFRESH_TICKS == 0]
-        table["changed"][due] |= BY_SNAPSHOT
+        records["changed"][due] |= BY_SNAPSHOT
         frame = None
         if len(in_sight):
-            frame = Frame(
-                episode_ids=table["episode_id"][in_sight],
-                t_ms=np.maximum(0, now_ns - table["opened_ns"][in_sight]) // 1_000_000,
-                gross_bps=seen.gross_bps[seen.usable],
-                cost_bps=(seen.gross_bps - seen.net_bps)[seen.usable],
-                usd=seen.executable_usd[seen.usable],
-            )
-            self.tally.snapshots += len(in_sight)
+            frame = frame_of(records, in_sight, seen, now_ns)
+            self.tally.snapshots += frame.size
         gone = in_sight[seen.net_bps[seen.usable] <= self.rules.converge_net_bps]
         for row in gone.tolist():
             self._end(row, Ending.CONVERGED, now_ns, wall_offset_ns)
-        self._end_overdue(rows, now_ns, wall_offset_ns)
+        for ending, ended in overdue(records, rows, self.rules, now_ns).items():
+            for row in ended.tolist():
+                self._end(row, ending, now_ns, wall_offset_ns)
         return frame
-
-    def _see(self, rows: Rows, seen: Snapshot, now_ns: int) -> None:
-        table = self._table.records
-        back = rows[table["state"][rows] == EpisodeState.SUSPENDED]
-        table["suspended_ns"][back] += np.maximum(0, now_ns - table["suspended_since_ns"][back])
-        table["state"][back] = EpisodeState.OPEN
-        table["changed"][back] |= BY_SNAPSHOT
-        table["snapshots"][rows] += 1
-        moment = seen.moment(now_ns)
-        later = now_ns >= table["last"]["time_ns"][rows]
-        higher = moment["net_bps"] > table["peak"]["net_bps"][rows]
-        for name in MOMENT_FIELDS:
-            table["last"][name][rows[later]] = moment[name][later]
-            table["peak"][name][rows[higher]] = moment[name][higher]
-        table["changed"][rows[higher]] |= BY_SNAPSHOT
-
-    def _end_overdue(self, rows: Rows, now_ns: int, wall_offset_ns: int) -> None:
-        table, rules = self._table.records, self.rules
-        state = table["state"][rows]
-        is_open = (state == EpisodeState.OPEN) | (state == EpisodeState.SUSPENDED)
-        is_old = now_ns - table["opened_ns"][rows] >= rules.max_life_ns
-        is_away = (state == EpisodeState.SUSPENDED) & (
-            now_ns - table["suspended_since_ns"][rows] >= rules.max_suspended_ns
-        )
-        # A gap that no step of the clock explains: what is there now is another dislocation.
-        is_away |= table["gap_ns"][rows] > rules.max_life_ns + MAX_CLOCK_STEP_NS
-        for row in rows[is_open & is_old].tolist():
-            self._end(row, Ending.EXPIRED, now_ns, wall_offset_ns)
-        for row in rows[is_open & is_away & ~is_old].tolist():
-            self._end(row, Ending.LOST, now_ns, wall_offset_ns)
 
     def _begun(self, row: int, record: np.void, wall_offset_ns: int) -> None:
         """Give an episode that the kernel began its identity."""

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 LEGACY_NAME = "episodes.sqlite3"
-"""The one file of a version-1 ledger; it becomes part 0."""
+"""The one file of a version-1 ledger; it becomes a part."""
 WORKING_SUFFIX = ".new"
 """A part that is being made; worthless after a crash."""
 HISTORY = "history"

@@ -18,11 +18,12 @@ from spreadscan.runtime.process import Context
 from spreadscan.shm.layout import RING_CAPACITY, Histogram, TrackerCounter
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
 from spreadscan.tracker.baseline import Baselines
-from spreadscan.tracker.book import EpisodeBook, Rules
+from spreadscan.tracker.book import EpisodeBook
 from spreadscan.tracker.episode import Clocks, EpisodeIds
 from spreadscan.tracker.journal import Journal
 from spreadscan.tracker.listing import Listing, names_now
 from spreadscan.tracker.recovery import Opened, open_ledger
+from spreadscan.tracker.sight import Rules
 from spreadscan.tracker.snapshot import Watch, evaluate, watch
 from spreadscan.tracker.store import EpisodeStore
 from spreadscan.tracker.writer import ThreadWriter, Writer
@@ -32,6 +33,9 @@ __all__ = ["Tracker", "main", "next_due"]
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 # What an opening waits for at most before it is handed to the disk: a fifth of its 100 ms.
 DRAIN_INTERVAL_S = 0.02
+# Of the time in which a process must end, before it is killed: for storing what is left, and for a
+# disk that answers late.
+FINISH_SHARE, CLOSE_SHARE = 0.5, 0.2
 COUNTED = {
     "signals": TrackerCounter.SIGNALS,
     "refused": TrackerCounter.SIGNALS_REFUSED,
@@ -74,7 +78,7 @@ def main(context: Context) -> None:
             due_ns, skipped = next_due(due_ns, context.clock.monotonic_ns(), interval_ns)
             context.health.add(TrackerCounter.TICKS_OVERRUN, skipped)
         # What the engine pushed since, so that an orderly stop leaves no backlog.
-        tracker.finish(context.config.runtime.stop_timeout_s / 2)
+        tracker.finish(context.config.runtime.stop_timeout_s * FINISH_SHARE)
     finally:
         tracker.close()
 
@@ -149,8 +153,7 @@ class Tracker:
         """Do one tick: drain, look, hand over."""
         started_ns = self._context.clock.monotonic_ns()
         self._follow_config()
-        self._drain_ring()
-        self._listing.end_unlisted(self._clocks().offset_ns)
+        self._apply()
         self._snapshot()
         self._baselines.look()
         self._journal.offer(self._applied, is_urgent=False)
@@ -163,8 +166,7 @@ class Tracker:
     def drain(self) -> None:
         """Apply what the ring holds and hand it over if something opened or ended."""
         membership = self._book.membership
-        self._drain_ring()
-        self._listing.end_unlisted(self._clocks().offset_ns)
+        self._apply()
         if self._book.membership != membership:
             self._journal.offer(self._applied, is_urgent=True)
             self._publish()
@@ -173,15 +175,14 @@ class Tracker:
 
     def finish(self, timeout_s: float) -> None:
         """Apply what the ring holds and wait until it is stored, as long as that may take."""
-        self._drain_ring()
-        self._listing.end_unlisted(self._clocks().offset_ns)
+        self._apply()
         deadline_ns = self._context.clock.monotonic_ns() + round(timeout_s * 1e9)
         for _ in range(2):  # the batch under way, and the one after it
             if self._journal.offer(self._applied, is_urgent=True):
                 break
             left_s = (deadline_ns - self._context.clock.monotonic_ns()) / 1e9
             self._journal.collect(max(0.0, left_s))
-        self._baselines.close(timeout_s)
+        self._baselines.close(timeout_s / 4)
         self._publish()
 
     def keep_baselines(self) -> None:
@@ -191,14 +192,13 @@ class Tracker:
     def adopt_universe(self) -> None:
         """Go over to the context's universe; what it does not list is ended and stored."""
         self._listing.adopt()
-        self._drain_ring()
-        self._listing.end_unlisted(self._clocks().offset_ns)
+        self._apply()
         self._journal.offer(self._applied, is_urgent=True)
         self._publish()
 
     def close(self) -> None:
         """Close the ledger; a disk that does not answer is left to itself."""
-        if not self._journal.close(self._context.config.runtime.stop_timeout_s / 2):
+        if not self._journal.close(self._context.config.runtime.stop_timeout_s * CLOSE_SHARE):
             self._context.log.error(
                 "the disk does not answer; what is not stored stays in the ring"
             )
@@ -241,6 +241,11 @@ class Tracker:
     def _clocks(self) -> Clocks:
         clock = self._context.clock
         return Clocks(self._boot_id, clock.monotonic_ns(), clock.wall_ns())
+
+    def _apply(self) -> None:
+        """Apply what the ring holds, then end what the universe does not list any more."""
+        self._drain_ring()
+        self._listing.end_unlisted(self._clocks().offset_ns)
 
     def _drain_ring(self) -> None:
         """Apply what the ring holds; at most one ring's worth, so nobody can hold the loop here."""

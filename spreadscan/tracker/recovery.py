@@ -193,7 +193,9 @@ def _tidy(directory: Path) -> None:
     legacy = directory / LEGACY_NAME
     if not legacy.is_file():
         return
-    part = Part(0, day_of(legacy.stat().st_mtime_ns))
+    # After those that are there: whoever went back to an older build has written it last.
+    number = max((part.number for part in ledger_parts(directory)), default=-1) + 1
+    part = Part(number, day_of(legacy.stat().st_mtime_ns))
     for suffix in ("-wal", "-shm", ""):
         side = legacy.with_name(legacy.name + suffix)
         if side.exists():

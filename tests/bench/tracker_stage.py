@@ -11,9 +11,10 @@ from spreadscan.config import RoundTripFees
 from spreadscan.model import Direction, SignalType
 from spreadscan.shm.layout import MAX_SYMBOLS, PRICE_DTYPE, SIGNAL_DTYPE
 from spreadscan.shm.price_store import slot_of
-from spreadscan.tracker.book import EpisodeBook, Rules
+from spreadscan.tracker.book import EpisodeBook
 from spreadscan.tracker.episode import Clocks, EpisodeIds
 from spreadscan.tracker.names import RouteNames
+from spreadscan.tracker.sight import Rules
 from spreadscan.tracker.snapshot import Snapshot
 
 BOOT = "bench"

@@ -6,9 +6,10 @@ from spreadscan.directions import DirectionRecord
 from spreadscan.model import Direction, Instrument, SignalType
 from spreadscan.shm.layout import PRICE_DTYPE, SIGNAL_DTYPE
 from spreadscan.symbols import SymbolRecord
-from spreadscan.tracker.book import EpisodeBook, Rules
+from spreadscan.tracker.book import EpisodeBook
 from spreadscan.tracker.episode import Clocks, EpisodeIds
 from spreadscan.tracker.names import RouteNames
+from spreadscan.tracker.sight import Rules
 from spreadscan.tracker.snapshot import Snapshot
 from spreadscan.universe import Universe
 
