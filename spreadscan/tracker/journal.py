@@ -144,10 +144,9 @@ class Journal:
         return self._writer.close(timeout_s)
 
     def _new_part(self, wall_ns: int) -> NewPart:
+        day = self._writer.store.part.day
         return NewPart(
-            day=max(day_of(wall_ns), self._writer.store.part.day)
-            if self._must_begin_part and not is_another_day(self._writer.store.part.day, wall_ns)
-            else day_of(wall_ns),
+            day=day_of(wall_ns) if is_another_day(day, wall_ns) else day,
             episodes=self._book.open_episodes(),
             previous=dict(self._book.previous),
             is_damaged=self._is_damaged,

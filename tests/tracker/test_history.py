@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import shutil
+from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +24,7 @@ from spreadscan.ops.history import EpisodeQuery, History
 from spreadscan.tracker.parts import ledger_parts
 
 WALL_NS = NOW_NS + OFFSET_NS
+CONFIG = Path(__file__).parents[2] / "config" / "config.toml"
 
 
 @pytest.fixture
@@ -28,14 +32,23 @@ def config_file(make_config):
     return make_config({})
 
 
-@pytest.fixture(params=["ledger", "compacted"])
-def folder(request, config_file):
+@pytest.fixture(scope="module", params=["ledger", "compacted"])
+def built(request, tmp_path_factory):
+    """Three days, made once; each test has a copy."""
+    path = tmp_path_factory.mktemp("history") / "data"
+    three_days(path).store.close()
+    if request.param == "compacted":
+        shipped = load_config(CONFIG)
+        tracker = msgspec.structs.replace(shipped.tracker, data_dir=str(path))
+        compact(msgspec.structs.replace(shipped, tracker=tracker), WALL_NS + 3 * DAY_NS)
+    return path
+
+
+@pytest.fixture
+def folder(built, config_file):
     config = load_config(config_file)
     path = config.path(config.tracker.data_dir)
-    days = three_days(path)
-    days.store.close()
-    if request.param == "compacted":
-        compact(config, WALL_NS + 3 * DAY_NS)
+    shutil.copytree(built, path)
     return path
 
 

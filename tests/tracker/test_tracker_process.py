@@ -313,6 +313,16 @@ def test_day_that_begins_gets_a_part_of_its_own_with_what_is_open(bench, tracker
     assert len(path) == 1  # both looks were at the same instant of the steady clock
 
 
+@pytest.mark.parametrize(
+    ("part_day", "is_another"),
+    [("2025-06-14", True), ("2025-06-15", False), ("2025-06-16", False), ("2025-06-17", True)],
+)
+def test_part_of_another_day_is_succeeded_but_for_a_clock_that_stepped_back_over_midnight(
+    part_day, is_another
+):
+    assert journal.is_another_day(part_day, 1_750_000_000 * SECOND_NS) is is_another
+
+
 @pytest.mark.parametrize("hours", [1, -1])
 def test_step_of_the_wall_clock_ends_nothing_and_changes_no_duration(bench, tracker, hours):
     bench.push()
