@@ -1,17 +1,27 @@
 """How the engine waits, and what becomes of signals that find the ring full."""
 
+import ctypes
+import gc
+import multiprocessing
 import os
 import signal
+import struct
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_cases import FEE_BPS, FUTURES, SPOT
+from engine_cases import ENGINE, FEE_BPS, FUTURES, SPOT
 
+from spreadscan.engine.channels import channels_of
+from spreadscan.kernel.scan import Scanner
 from spreadscan.model import SignalType
-from spreadscan.shm.layout import RING_CAPACITY, EngineCounter
+from spreadscan.shm.health import HealthWriter
+from spreadscan.shm.layout import RING_CAPACITY, EngineCounter, RegionKind
 from spreadscan.shm.price_store import slot_of
+from spreadscan.shm.regions import attach_regions
+from spreadscan.shm.ring import RingWriter
 
 OPEN, UPDATE, CLOSE = SignalType.OPEN, SignalType.UPDATE, SignalType.CLOSE
 SYMBOL = 7
@@ -146,3 +156,81 @@ def test_signal_to_the_process_ends_a_sleep_early(make_market):
 
     signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - began < 10
+
+
+def test_way_of_waiting_changes_between_two_turns(make_market):
+    market = make_market(wait="eventfd", wait_bound_ms=1)
+    market.watch(SYMBOL)
+    sleeps = []
+    for wait in ("eventfd", "spin", "adaptive", "spin"):
+        market.reconfigure(wait=wait, spin_us=10.0)
+        # What the change itself made worth looking at is none of the waiting.
+        market.scanner.scan()
+        before = market.counter(EngineCounter.SLEEPS)
+        market.scanner.run(20_000_000)
+        sleeps.append(market.counter(EngineCounter.SLEEPS) - before)
+
+    assert [count > 0 for count in sleeps] == [True, False, True, False]
+
+
+# Prctl(2), seccomp(2): a filter of one instruction that kills whoever makes any system call. The
+# strict mode will not do, as it forbids reading the processor's clock too.
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+BPF_RET_K, SECCOMP_RET_KILL_PROCESS = 0x06, 0x80000000
+NO_SECCOMP = 3
+BEGUN = 77
+
+
+def spin_without_the_system(shm, config):
+    """Body of an engine that may not call the system any more."""
+    regions = attach_regions(shm, reads=(), writes=RegionKind, timeout_s=0)
+    health = HealthWriter(regions.health, ENGINE, "spread-engine").slot
+    ring = RingWriter(regions.ring).ring
+    scanner = Scanner(channels_of(regions, ring, health))
+    scanner.configure(config)
+    scanner.set_routes([(slot_of(SPOT, SYMBOL), slot_of(FUTURES, SYMBOL), 0, SYMBOL, FEE_BPS)])
+    scanner.run(1_000_000)
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    instruction = ctypes.create_string_buffer(
+        struct.pack("=HBBI", BPF_RET_K, 0, 0, SECCOMP_RET_KILL_PROCESS), 8
+    )
+    program = ctypes.create_string_buffer(struct.pack("@HP", 1, ctypes.addressof(instruction)), 16)
+    forbid = (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program)
+    say, run, minutes_ns = health.set, scanner.run, 120_000_000_000
+    gc.disable()
+    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(*forbid):
+        os._exit(NO_SECCOMP)
+    say(63, BEGUN)
+    run(minutes_ns)
+
+
+def test_spinning_engine_calls_nobody_between_a_price_and_its_signal(make_market, shm):
+    clock = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    if clock.exists() and clock.read_text().strip() not in {"tsc", "kvm-clock", "arch_sys_counter"}:
+        pytest.skip("reading this machine's clock is a system call")
+    market = make_market(wait="spin")
+    engine = multiprocessing.get_context("spawn").Process(
+        target=spin_without_the_system, args=(shm, market.config)
+    )
+    engine.start()
+    try:
+        deadline_s = time.monotonic() + 60
+        while market.counter(63) != BEGUN:
+            if not engine.is_alive() and engine.exitcode == NO_SECCOMP:
+                pytest.skip("this machine does not let a process give up its system calls")
+            assert engine.is_alive(), engine.exitcode
+            assert time.monotonic() < deadline_s
+            time.sleep(0.001)
+        seen = []
+        for net_bps in (10, 20, -10) * 20:
+            market.spread(net_bps)
+            while not market.reader.depth():
+                assert engine.is_alive(), engine.exitcode
+                assert time.monotonic() < deadline_s
+            seen += market.types()
+        assert engine.is_alive()
+    finally:
+        engine.kill()
+        engine.join()
+
+    assert {OPEN, CLOSE} <= set(seen)
