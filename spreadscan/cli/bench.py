@@ -85,7 +85,7 @@ def _table(machine: Machine, results: list[Result]) -> Table:
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("baseline")
-    table.add_column("p50 / p90 / p99", justify="right")
+    table.add_column("p50 / p90 / p99 / p99.9", justify="right")
     for result in results:
         table.add_row(
             result.name,
@@ -94,7 +94,7 @@ def _table(machine: Machine, results: list[Result]) -> Table:
             result.baseline or "",
             " / ".join(
                 _number(value)
-                for value in (result.p50, result.p90, result.p99)
+                for value in (result.p50, result.p90, result.p99, result.p999)
                 if value is not None
             ),
         )

@@ -57,6 +57,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     p50: float | None = None
     p90: float | None = None
     p99: float | None = None
+    p999: float | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -168,8 +169,8 @@ def in_turns(rounds: int, *sides: Callable[[], float]) -> list[float]:
     return [statistics.median(values) for values in taken]
 
 
-def percentiles(samples: Sequence[float]) -> tuple[float, float, float]:
-    """Return p50, p90 and p99 by nearest rank.
+def percentiles(samples: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return p50, p90, p99 and p99.9 by nearest rank.
 
     Raises:
         AssertionError: no samples.
@@ -177,7 +178,8 @@ def percentiles(samples: Sequence[float]) -> tuple[float, float, float]:
     assert len(samples) > 0, "no samples"
     ordered = sorted(samples)
     last = len(ordered) - 1
-    return ordered[round(last * 0.5)], ordered[round(last * 0.9)], ordered[round(last * 0.99)]
+    p50, p90, p99, p999 = (ordered[round(last * share)] for share in (0.5, 0.9, 0.99, 0.999))
+    return p50, p90, p99, p999
 
 
 def describe_machine() -> Machine:

@@ -293,7 +293,7 @@ def test_sides_alternate_and_the_first_round_does_not_count():
 
 @pytest.mark.parametrize(
     ("samples", "expected"),
-    [([5.0], (5.0, 5.0, 5.0)), (list(range(101)), (50, 90, 99)), ([3, 1, 2], (2, 3, 3))],
+    [([5.0], (5.0,) * 4), (list(range(1_001)), (500, 900, 990, 999)), ([3, 1, 2], (2, 3, 3, 3))],
 )
 def test_percentiles_are_of_the_samples_in_order(samples, expected):
     assert percentiles(samples) == expected
