@@ -48,6 +48,8 @@ class Writer(Protocol):
 class InlineWriter:
     """Stores in the caller's own time: for replays, whose clock stands still meanwhile.
 
+    Nothing is synced: a replay's ledger is not kept.
+
     Concurrency: one thread.
     """
 
@@ -63,7 +65,7 @@ class InlineWriter:
     def submit(self, batch: Batch) -> None:
         """Store a batch now."""
         assert self._outcome is None
-        self._outcome = _stored(self.store, batch)
+        self._outcome = _stored(self.store, batch._replace(is_synced=False))
 
     def collect(self, timeout_s: float = 0.0) -> Outcome | None:
         """Return the outcome of the last batch, once."""

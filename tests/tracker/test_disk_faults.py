@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 from pathlib import Path
 
@@ -154,10 +155,10 @@ def test_failed_sync_is_not_believed_and_another_part_is_begun(make_host, troubl
     assert len(ledger_parts(host.data_dir)) == 2
 
 
-@pytest.mark.parametrize("ends", ["answers", "kill"])
+@pytest.mark.parametrize("ends", ["answers", "kill", "stop"])
 def test_sync_of_thirty_seconds_holds_up_neither_looks_nor_the_ring(make_host, trouble, ends):
     file, environment = trouble
-    host = make_host()
+    host = make_host(**{"runtime.stop_timeout_s": 2.0})
     engine = Engine(host.regions, host.direction, random.Random(8))
     child = host.start(environment)
     goes_on(host, engine)
@@ -168,12 +169,13 @@ def test_sync_of_thirty_seconds_holds_up_neither_looks_nor_the_ring(make_host, t
     status = host.health().status
     goes_on(host, engine, 50)
     backlog = engine.ring.ring.depth
-    if ends == "kill":
-        child.kill()
-        child.wait()
+    if ends != "answers":
+        child.send_signal(signal.SIGKILL if ends == "kill" else signal.SIGTERM)
+        # Told to stop, it waits for the disk as long as it may, and leaves the rest in the ring.
+        assert child.wait(timeout=20) == (-signal.SIGKILL if ends == "kill" else 0)
         engine.push()
     file.unlink()
-    if ends == "kill":
+    if ends != "answers":
         host.start()
 
     assert "the disk has not answered for" in status
