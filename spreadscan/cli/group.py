@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 import typer
-from typer.completion import completion_init  # type: ignore[attr-defined] # re-exported there
 from typer.core import TyperGroup
 
 from spreadscan.errors import EXIT_FAILED, EXIT_MEANINGS, EXIT_USAGE, SpreadscanError
@@ -89,7 +88,9 @@ def command_group(name: str, summary: str, places: Mapping[str, str] | None = No
 def run_group(app: typer.Typer) -> int:
     """Run a console script; return the exit status."""
     if any(name.endswith("_COMPLETE") for name in os.environ):
-        # Asked by a shell (`spread-ctl completion`).
+        # Asked by a shell (`spread-ctl completion`); nobody else waits for this import.
+        from typer.completion import completion_init  # type: ignore[attr-defined] # re-exported
+
         completion_init()
     try:
         return app(standalone_mode=False) or 0
