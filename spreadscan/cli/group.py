@@ -21,13 +21,9 @@ __all__ = ["EXIT_TABLE", "OneLineErrors", "command_group", "run_group"]
 # Typer brings its own click or uses the installed one, by version; this is its usage error.
 UsageError: Any = typer.BadParameter.__base__
 
-# One paragraph, its lines kept.
-EXIT_TABLE = "\n".join(
-    [
-        "\b",
-        "Exit status:",
-        *(f"{status:>3}  {meaning}" for status, meaning in EXIT_MEANINGS.items()),
-    ]
+# Of a paragraph typer makes one line.
+EXIT_TABLE = "\n\n".join(
+    ["Exit status:", *(f"{status:>3}  {meaning}" for status, meaning in EXIT_MEANINGS.items())]
 )
 """The end of every --help."""
 

@@ -1,5 +1,6 @@
 """``spread-ctl pause``, ``resume`` and ``kill``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -20,9 +21,8 @@ TRACKER = "spread-tracker"
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
-        tree = load_config(
-            ctx.params.get("config", DEFAULT_CONFIG), is_sim=bool(ctx.params.get("sim"))
-        )
+        file = Path(ctx.params.get("config") or DEFAULT_CONFIG)
+        tree = load_config(file, is_sim=bool(ctx.params.get("sim")))
     except SpreadscanError:
         return []
     return [name for name in holding.target_names(tree) if name.startswith(incomplete)]

@@ -1,6 +1,7 @@
 """``spread-ctl start``, ``stop``, ``restart``, ``shutdown`` and ``logs``."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -21,7 +22,7 @@ __all__ = ["logs", "restart", "shutdown", "start", "stop"]
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
-        file = ctx.params.get("config", DEFAULT_CONFIG)
+        file = Path(ctx.params.get("config") or DEFAULT_CONFIG)
         rows = watched_programs(load_config(file, is_sim=bool(ctx.params.get("sim"))))
     except SpreadscanError:
         return []
