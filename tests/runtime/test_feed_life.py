@@ -159,6 +159,25 @@ def start_live(programs, exchange):
     return process
 
 
+def test_feed_is_ready_with_its_first_price_and_not_before(programs, exchange):
+    programs.start(FEED)
+    until(exchange.subscribed, "the subscription")
+    connected = programs.slot(FEED).state
+
+    exchange.send(frame("BTCUSDT", 1))
+
+    until(lambda: programs.slot(FEED).state is ProcessState.RUNNING, "the ready feed")
+    assert connected is ProcessState.STARTING
+
+
+def test_feed_of_a_silent_exchange_is_ready_when_a_first_price_is_overdue(make_programs, exchange):
+    programs = make_programs(exchange.port, **{"feed.first_data_s": 0.3})
+    programs.start(FEED)
+
+    until(lambda: programs.slot(FEED).state is ProcessState.RUNNING, "the ready feed")
+    assert counters(programs)[FeedCounter.SYMBOLS_LIVE] == 0
+
+
 def test_feed_subscribes_to_its_universe_in_batches_and_comes_alive(programs, exchange, store):
     start_live(programs, exchange)
 

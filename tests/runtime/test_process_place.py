@@ -1,5 +1,6 @@
 """Where a program runs, what it leaves when it hangs, that it stays in memory. Real processes."""
 
+import json
 import logging
 import os
 import signal
@@ -122,6 +123,17 @@ def test_loop_that_turns_without_doing_its_work_does_not_feed_the_watchdog(
 
     assert idle == [[], []]
     assert busy == [["WATCHDOG=1"], []]
+
+
+def test_lines_are_objects_on_request(start):
+    programs, process = start(ENGINE, {"runtime.log_format": "json"})
+    until(is_running(programs, ENGINE), "the engine")
+
+    _, errors, _ = programs.finish(process)
+
+    lines = [json.loads(line) for line in errors.splitlines()]
+    assert any(line["message"].startswith("scanning 3 routes") for line in lines)
+    assert {(line["program"], line["pid"]) for line in lines} == {(ENGINE, process.pid)}
 
 
 def test_process_that_may_is_locked_into_memory(start):
