@@ -27,14 +27,22 @@ cdef inline bint is_anything_dirty(const dirty_t* dirty, int words_in_use) noexc
 
 
 cdef inline int sleep_until_woken(
-    dirty_t* dirty, int words_in_use, int wake_fd, int64_t limit_ns, bint* has_slept
+    dirty_t* dirty, int words_in_use, int wake_fd, int64_t limit_ns, bint* has_slept,
+    bint* is_written,
 ) noexcept nogil:
     # sync: the engine's half of the sleep handshake, see wake_if_sleeping. Says -1 when a signal
     # came in.
+    #
+    # The eventfd is emptied before the next sleep and not after this one: between a price and its
+    # signal stands one system call, the one that ends. What is written until then is for bits that
+    # are set already, and those are looked at below.
     cdef pollfd waiter
     cdef timespec limit
     cdef uint64_t drained
     cdef int outcome = 0
+    if is_written[0]:
+        posix_read(wake_fd, &drained, 8)
+        is_written[0] = False
     store_seq_cst_u32(&dirty.engine_sleeping, 1)
     fence_seq_cst()
     has_slept[0] = not is_anything_dirty(dirty, words_in_use)
@@ -46,6 +54,5 @@ cdef inline int sleep_until_woken(
         limit.tv_nsec = limit_ns % 1_000_000_000
         outcome = ppoll(&waiter, 1, &limit, NULL)
     store_seq_cst_u32(&dirty.engine_sleeping, 0)
-    if outcome > 0:
-        posix_read(wake_fd, &drained, 8)
+    is_written[0] = outcome > 0
     return outcome

@@ -127,6 +127,7 @@ cdef class Scanner:
         int64_t spin_ns
         int64_t wait_bound_ns
         int wake_fd
+        bint is_wake_written
 
     def __cinit__(self) -> None:
         memset(&self.engine, 0, sizeof(engine_t))
@@ -217,6 +218,7 @@ cdef class Scanner:
     def set_wake_fd(self, int wake_fd) -> None:
         """Sleep on this eventfd; it must be non-blocking."""
         self.wake_fd = wake_fd
+        self.is_wake_written = False
 
     def look_again(self) -> None:
         """Evaluate every route afresh in the next pass.
@@ -357,7 +359,8 @@ cdef class Scanner:
     cdef int sleep(self, int64_t limit_ns) noexcept nogil:
         cdef bint has_slept
         cdef int outcome = sleep_until_woken(
-            self.engine.dirty, self.engine.table.words_in_use, self.wake_fd, limit_ns, &has_slept
+            self.engine.dirty, self.engine.table.words_in_use, self.wake_fd, limit_ns, &has_slept,
+            &self.is_wake_written,
         )
         if has_slept:
             count(self.engine.health, COUNT_SLEEPS, 1)

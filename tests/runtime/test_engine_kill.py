@@ -11,7 +11,8 @@ from engine_feed_cases import Market
 from program_cases import Programs, until, write_small_universe
 
 from spreadscan.ops.ledger import LedgerReader
-from spreadscan.shm.layout import EngineCounter, ProcessState
+from spreadscan.shm.control import ControlWriter
+from spreadscan.shm.layout import EngineCounter, Gate, ProcessState
 
 ENGINE, TRACKER = "spread-engine", "spread-tracker"
 COINS = [f"COIN{number}" for number in range(30)]
@@ -129,3 +130,28 @@ def test_no_opening_is_lost_or_doubled_when_the_engine_is_killed_under_load(prog
     # One episode a crossing: those that stood wide throughout have one, over all the kills.
     assert counts == {symbol: count for symbol, count in crossings.items() if count}
     assert all(counts[symbol] == 1 for symbol in always)
+
+
+def test_kill_holds_though_the_engine_is_stopped_when_it_is_asked_for(programs, market):
+    write_small_universe(programs.config, COINS)
+    engine = programs.start(ENGINE)
+    until(lambda: programs.slot(ENGINE).state is ProcessState.RUNNING, ENGINE)
+    market.spread(0, WIDE_BPS)
+    until(lambda: market.ring.depth() > 0, "the first signal")
+    market.listen()
+
+    engine.send_signal(signal.SIGSTOP)
+    for symbol in range(1, len(COINS)):
+        market.spread(symbol, WIDE_BPS)
+    generation = ControlWriter(market.regions.control).command(KILL=1)
+    engine.send_signal(signal.SIGCONT)
+    # By then it has been through its loop, with everything in front of it.
+    until(lambda: programs.slot(ENGINE).obeyed_generation == generation, "the engine's answer")
+    for symbol in range(len(COINS)):
+        market.spread(symbol, WIDE_BPS)
+    held_back = EngineCounter.SUPPRESSED + Gate.KILLED
+    until(lambda: programs.slot(ENGINE).counters[held_back] >= len(COINS), "a look at every coin")
+
+    assert market.ring.depth() == 0
+    status, errors, _ = programs.finish(engine)
+    assert status == 0, errors
