@@ -19,9 +19,10 @@ import msgspec
 from spreadscan.config import Config
 from spreadscan.errors import EXIT_CONFIG
 from spreadscan.ops.confinement import confinement
+from spreadscan.runtime.cpu import cores_of, share_of
 from spreadscan.topology import CHORES, Chore, CpuRole, Program, program_named, programs
 
-__all__ = ["CpuShare", "UnitPlace", "rendered_units", "unit_of"]
+__all__ = ["UnitPlace", "rendered_units", "unit_of"]
 
 HEADER = "# Written by `spreadscan units`; a change here is lost. Own settings: systemctl edit.\n"
 TARGET = "spreadscan.target"
@@ -34,17 +35,9 @@ FEED_SLICE = "spreadscan-feeds.slice"
 SLICE_MEMORY_MAX_MIB = 6144
 FEED_SLICE_MEMORY_MAX_MIB = 3072
 RESTART_S = 1
-START_TIMEOUT_S = 120
+# Feeds are ready with their first price; asking an exchange that is down more often helps nobody.
+START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 15
-
-
-class CpuShare(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one program runs."""
-
-    cpus: str
-    """In the kernel's list format, ``2`` or ``0-1``."""
-    fifo_priority: int | None = None
-    """SCHED_FIFO with this priority; None is the ordinary scheduler."""
 
 
 class UnitPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,17 +56,13 @@ def unit_of(program: Program) -> str:
     return f"feed@{program.name.removeprefix('feed-')}.service"
 
 
-def rendered_units(
-    config: Config, place: UnitPlace, cpus: dict[str, CpuShare] | None = None
-) -> dict[str, str]:
+def rendered_units(config: Config, place: UnitPlace) -> dict[str, str]:
     """Return every unit and drop-in, as text by its path below the unit folder.
 
     Args:
-        config: names the sources, and the folders that may be written.
+        config: names the sources, the CPU plan, and the folders that may be written.
         place: of this host.
-        cpus: by program; who is not in it runs where systemd puts it.
     """
-    cpus = cpus or {}
     active = {source.name for source in config.active_sources()}
     rows = [row for row in programs().values() if row.source is None or row.source in active]
     files = {
@@ -83,15 +72,13 @@ def rendered_units(
         FEED_SLICE: _slice("the feeds", FEED_SLICE_MEMORY_MAX_MIB),
     }
     for row in rows:
-        name = unit_of(row)
-        if row.source is None:
+        name = FEED_TEMPLATE if row.source is not None else unit_of(row)
+        if name not in files:
             files[name] = _service(config, place, row, rows)
-        else:
-            files.setdefault(FEED_TEMPLATE, _service(config, place, row, rows))
         if row.calendar is not None:
             files[f"{row.name}.timer"] = _timer(row.name, row.calendar)
-        if row.name in cpus:
-            files[f"{name}.d/cpu.conf"] = _cpu(cpus[row.name], row.cpu)
+        if drop_in := _cpu(config, row):
+            files[f"{unit_of(row)}.d/cpu.conf"] = drop_in
     for chore in CHORES:
         files[f"{chore.name}.service"] = _chore(config, place, chore)
         files[f"{chore.name}.timer"] = _timer(chore.name, chore.calendar)
@@ -113,12 +100,14 @@ def _service(config: Config, place: UnitPlace, row: Program, rows: list[Program]
     name = "feed-%i" if is_feed else row.name
     command = f"{place.scripts}/{name} --config {place.config_file}"
     unit = [f"Description=spreadscan: {title}"]
-    service = [f"User={place.user}", f"Group={place.group}", f"ExecStart={command}"]
+    service = [*_who(place), f"ExecStart={command}"]
     service.append(f"Slice={FEED_SLICE if is_feed else SLICE}")
     unit += [f"After={name}" for name in _earlier(row, rows)]
     if "shm-init" in row.starts_after:
         # Wanted, not required: an upgrade runs it again, which must not take everybody down.
         unit.append("Wants=shm-init.service")
+    if config.shm.backing == "hugetlbfs":
+        unit.append(f"RequiresMountsFor={config.path(config.shm.hugetlbfs_dir)}")
     if row.is_oneshot:
         unit, service = unit + _oneshot_unit(row), service + _oneshot_service(row)
     else:
@@ -133,6 +122,15 @@ def _service(config: Config, place: UnitPlace, row: Program, rows: list[Program]
         memory_max_mib=row.memory_max_mib,
     ).splitlines()
     return _sections(Unit=unit, Service=service)
+
+
+def _who(place: UnitPlace) -> list[str]:
+    return [
+        f"User={place.user}",
+        f"Group={place.group}",
+        "# Libraries start a thread a core otherwise, on the cores of others.",
+        "Environment=OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1",
+    ]
 
 
 def _earlier(row: Program, rows: list[Program]) -> list[str]:
@@ -184,8 +182,6 @@ def _long_running(row: Program) -> list[str]:
         f"TimeoutStartSec={START_TIMEOUT_S}",
         f"TimeoutStopSec={STOP_TIMEOUT_S}",
         "KillMode=mixed",
-        "# numpy starts a thread a core otherwise, on the cores of others.",
-        "Environment=OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1",
     ]
     if row.cpu is CpuRole.ENGINE:
         lines.append("# Keeps the eventfd that feeds wake it by across restarts.")
@@ -217,8 +213,7 @@ def _reload(config: Config, place: UnitPlace) -> str:
         Unit=["Description=spreadscan: running processes take the new universe"],
         Service=[
             "Type=oneshot",
-            f"User={place.user}",
-            f"Group={place.group}",
+            *_who(place),
             f"ExecStart={command}",
             "# Nothing runs, so nobody has to be told.",
             "SuccessExitStatus=3",
@@ -240,8 +235,7 @@ def _chore(config: Config, place: UnitPlace, chore: Chore) -> str:
         Unit=[f"Description=spreadscan: {chore.name}"],
         Service=[
             "Type=oneshot",
-            f"User={place.user}",
-            f"Group={place.group}",
+            *_who(place),
             f"ExecStart={command}",
             "# It has all night; feeds and engine have not.",
             "Nice=10",
@@ -279,13 +273,18 @@ def _slice(what: str, memory_max_mib: int) -> str:
     )
 
 
-def _cpu(share: CpuShare, role: CpuRole) -> str:
-    lines = [f"# The CPU plan's place for: {role.value}.", f"CPUAffinity={share.cpus}"]
-    if share.fifo_priority is not None:
-        lines.append("CPUSchedulingPolicy=fifo")
-        lines.append(f"CPUSchedulingPriority={share.fifo_priority}")
-        lines.append(f"LimitRTPRIO={share.fifo_priority}")
-    return _sections(Service=lines)
+def _cpu(config: Config, row: Program) -> str:
+    """Return where the CPU plan puts a program; nothing where it leaves that to the system."""
+    share, cores = share_of(config, row), cores_of(config, row)
+    lines = [f"CPUAffinity={','.join(map(str, cores))}"] if cores else []
+    if share.policy != "other":
+        lines.append(f"CPUSchedulingPolicy={share.policy}")
+        if share.priority:
+            lines.append(f"CPUSchedulingPriority={share.priority}")
+            lines.append("# It asks for the class itself too, and may.")
+            lines.append(f"LimitRTPRIO={share.priority}")
+            lines.append("RestrictRealtime=no")
+    return _sections(Service=lines) if lines else ""
 
 
 def _sections(**sections: list[str]) -> str:

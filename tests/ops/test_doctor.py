@@ -147,6 +147,13 @@ def test_kernel_tells_its_clock():
     assert kernel_clock().max_error_us >= 0
 
 
+def test_container_that_may_not_ask_for_the_clock_is_no_failure():
+    found = clock_check(None)
+
+    assert (found.verdict, found.check) == (WARN, "time synchronisation")
+    assert "host" in found.remedy
+
+
 def by_check(findings):
     return {finding.check: finding for finding in findings}
 

@@ -5,13 +5,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from spreadscan.cli.main import app
 from spreadscan.config import load_config
 from spreadscan.ops.unit_files import compare_units
-from spreadscan.ops.units import CpuShare, UnitPlace, rendered_units, unit_of
+from spreadscan.ops.units import UnitPlace, rendered_units, unit_of
 from spreadscan.topology import CHORES, programs
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.toml"
@@ -154,24 +155,41 @@ def test_nobody_but_tracker_compaction_and_discovery_may_write_the_ledger(render
     }
 
 
-def test_cpu_plan_becomes_a_drop_in_of_the_one_instance(config):
+def with_plan(config, **roles):
     shares = {
-        "feed-okx-spot": CpuShare(cpus="3"),
-        "spread-engine": CpuShare(cpus="5", fifo_priority=40),
+        role: msgspec.structs.replace(getattr(config.cpu, role), **share)
+        for role, share in roles.items()
     }
+    return msgspec.structs.replace(config, cpu=msgspec.structs.replace(config.cpu, **shares))
 
-    rendered = rendered_units(config, UnitPlace(), shares)
 
-    feed = settings_of(rendered["feed@okx-spot.service.d/cpu.conf"])
-    engine = settings_of(rendered["spread-engine.service.d/cpu.conf"])
-    assert feed == {"CPUAffinity": ["3"]}
-    assert engine == {
+def test_cpu_plan_becomes_a_drop_in_of_each_instance(config):
+    plan = with_plan(
+        config,
+        feed={"cores": "2-4", "one_core_each": True},
+        engine={"cores": "5", "policy": "fifo", "priority": 40},
+    )
+
+    rendered = rendered_units(plan, UnitPlace())
+
+    feeds = [
+        settings_of(rendered[f"{unit_of(row)}.d/cpu.conf"])
+        for row in programs().values()
+        if row.source is not None
+    ]
+    assert feeds == [{"CPUAffinity": [str(2 + number % 3)]} for number in range(8)]
+    assert settings_of(rendered["spread-engine.service.d/cpu.conf"]) == {
         "CPUAffinity": ["5"],
         "CPUSchedulingPolicy": ["fifo"],
         "CPUSchedulingPriority": ["40"],
         "LimitRTPRIO": ["40"],
+        "RestrictRealtime": ["no"],
     }
-    assert sum(name.endswith("cpu.conf") for name in rendered) == 2
+    assert sum(name.endswith("cpu.conf") for name in rendered) == 9
+
+
+def test_without_a_plan_there_is_no_drop_in(rendered):
+    assert not [name for name in rendered if "/" in name]
 
 
 @needs_systemd
@@ -196,8 +214,9 @@ def test_systemd_finds_no_fault_in_any_unit(config, tmp_path):
     root = tmp_path / "root"
     folder = root / "etc/systemd/system"
     folder.mkdir(parents=True)
-    shares = {row.name: CpuShare(cpus="0", fifo_priority=1) for row in programs().values()}
-    for name, text in rendered_units(config, UnitPlace(), shares).items():
+    share = {"cores": "0", "policy": "fifo", "priority": 1}
+    plan = with_plan(config, housekeeping=share, feed=share, engine=share)
+    for name, text in rendered_units(plan, UnitPlace()).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     scripts = root / "opt/spreadscan/current/bin"

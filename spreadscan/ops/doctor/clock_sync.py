@@ -1,6 +1,7 @@
 """Whether the wall clock follows anybody: the kernel's own word, adjtimex(2)."""
 
 import ctypes
+import errno
 from typing import NamedTuple
 
 from spreadscan.ops.doctor.finding import Finding, ok, warn
@@ -28,8 +29,8 @@ class _Timex(ctypes.Structure):
     )  # fmt: skip
 
 
-def kernel_clock() -> ClockState:
-    """Ask the kernel.
+def kernel_clock() -> ClockState | None:
+    """Ask the kernel; None where this process may not, as in a container.
 
     Raises:
         OSError: it does not say.
@@ -37,6 +38,8 @@ def kernel_clock() -> ClockState:
     libc = ctypes.CDLL(None, use_errno=True)
     timex = _Timex()
     if libc.adjtimex(ctypes.byref(timex)) < 0:
+        if ctypes.get_errno() == errno.EPERM:
+            return None
         raise OSError(ctypes.get_errno(), "adjtimex")
     nano = bool(timex.status & 0x2000)
     return ClockState(
@@ -46,9 +49,15 @@ def kernel_clock() -> ClockState:
     )
 
 
-def clock_check(state: ClockState) -> Finding:
+def clock_check(state: ClockState | None) -> Finding:
     """Judge it: lags are measured against exchanges' clocks, and episodes carry its time."""
     check = "time synchronisation"
+    if state is None:
+        return warn(
+            check,
+            "the kernel does not tell it here: a container's host keeps the clock",
+            "look at the clock of the host (chronyc tracking)",
+        )
     if not state.is_synchronised:
         return warn(check, "the wall clock follows nobody", "start chrony or systemd-timesyncd")
     if state.max_error_us > MAX_ERROR_US:

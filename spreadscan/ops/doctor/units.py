@@ -18,14 +18,12 @@ def units_check(config: Config, folder: Path = UNIT_FOLDER) -> Finding:
     check = "unit files"
     if not (folder / TARGET).is_file():
         return ok(check, "not installed here")
-    # CPU shares are the deployment's own drop-ins.
     rendered = rendered_units(config, UnitPlace(config_file=config.file))
     try:
         found = compare_units(folder, rendered)
     except (ConfigError, OSError) as error:
         return warn(check, str(error), "remove what is in the way, then deploy again")
-    differing = [name for name in (*found.added, *found.changed) if not name.endswith("cpu.conf")]
-    if differing:
+    if differing := [*found.added, *found.changed, *found.removed]:
         return warn(
             check,
             f"{len(differing)} are not those of this version (first: {differing[0]})",
