@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= $(shell expr $$(nproc) + 1)
 
 KERNEL := $(wildcard spreadscan/kernel/*.pyx spreadscan/kernel/*.pxd spreadscan/kernel/*.h)
-CHECKED := spreadscan tests
+CHECKED := spreadscan tests ansible
 
 # .locks/run.lock is what running needs and the kernel is built with; dev.lock adds the tests' tools.
 RUN_LOCK := .locks/run.lock
@@ -40,7 +40,7 @@ PACKAGED := $(KERNEL) $(shell find spreadscan -name '*.py' -o -name '*.pyi' -o -
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # What the kernel is compiled with, from the lock too: a build in isolation would fetch it unchecked.
 $(TOOLS): $(RUN_LOCK)
@@ -88,7 +88,7 @@ check: developer ## Lint, format, types, spelling, architecture
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy
-	$(BIN)/codespell --toml pyproject.toml $(CHECKED) config docs ansible Makefile README.md CHANGELOG.md
+	$(BIN)/codespell --toml pyproject.toml $(CHECKED) config docs Makefile README.md CHANGELOG.md
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 
 .PHONY: bench
@@ -124,6 +124,7 @@ $(WHEELHOUSE): $(WHEEL) $(RUN_LOCK)
 	cp dist/spreadscan-*.whl dist/wheelhouse/
 	cd dist/wheelhouse && sha256sum -- *.whl | \
 		sed -E 's/^([0-9a-f]+)  ([^-]+)-([^-]+)-.*/\2==\3 --hash=sha256:\1/' > requirements.txt
+	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C dist -cf dist/wheelhouse.tar wheelhouse
 	touch $@
 
 .PHONY: wheel
@@ -135,6 +136,35 @@ wheel: developer ## Build the manylinux wheel into dist/
 wheelhouse: developer ## The wheel and all it needs, for a host without an index: dist/wheelhouse
 	@$(MAKE) --no-print-directory --silent $(WHEELHOUSE)
 	@echo "dist/wheelhouse: $$(ls dist/wheelhouse/*.whl | wc -l) wheels"
+
+$(DEPLOY_TESTER): $(DEPLOYER) $(DEPLOY_TEST_LOCK)
+	$(INSTALL) -r $(DEPLOY_TEST_LOCK)
+	touch $@
+
+# What `make deploy INVENTORY=… [LIMIT=HOST] [TAGS=ROLE]` and its sisters run.
+PLAY = test -n "$(INVENTORY)" || { echo "INVENTORY=FILE is missing; see ansible/inventory/example.yml" >&2; exit 64; }; \
+	ANSIBLE_CONFIG=ansible/ansible.cfg $(BIN)/ansible-playbook --inventory "$(INVENTORY)" \
+	$(if $(LIMIT),--limit "$(LIMIT)") $(if $(TAGS),--tags "$(TAGS)")
+
+.PHONY: deploy
+deploy: $(DEPLOYER) wheelhouse ## Bring this version to the hosts of INVENTORY=FILE; LIMIT=HOST TAGS=ROLE
+	@$(PLAY) ansible/site.yml
+
+.PHONY: deploy-check
+deploy-check: $(DEPLOYER) wheelhouse ## Show what that would change
+	@$(PLAY) --check --diff ansible/site.yml
+
+.PHONY: rollback
+rollback: $(DEPLOYER) ## Let the hosts run the release before
+	@$(PLAY) ansible/rollback.yml
+
+.PHONY: undeploy
+undeploy: $(DEPLOYER) ## Take it off the hosts; PURGE=yes the data too
+	@$(PLAY) $(if $(filter yes,$(PURGE)),--extra-vars spreadscan_purge_data=true) ansible/undeploy.yml
+
+.PHONY: deploy-test
+deploy-test: $(DEPLOY_TESTER) wheelhouse ## Prove the deployment on machines of its own (root); LEG=box or vm
+	$(BIN)/python -m pytest -m deploy $(if $(LEG),tests/deploy/test_$(LEG).py,tests/deploy)
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --quiet
