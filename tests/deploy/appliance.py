@@ -1,0 +1,92 @@
+"""Questions to a deployed machine, asked with its own programs."""
+
+import json
+import time
+from collections.abc import Callable
+
+from ssh_way import SshWay
+
+__all__ = ["Appliance"]
+
+POLL_S = 0.25
+LEDGER = """
+import json
+from pathlib import Path
+from spreadscan.ops.ledger import LedgerReader
+with LedgerReader(Path("/var/lib/spreadscan/data")) as ledger:
+    print(json.dumps({row.episode_id: row.ending for row in ledger.recent_episodes(1_000_000)}))
+"""
+
+
+class Appliance:
+    """One machine, after `make deploy`.
+
+    Args:
+        ssh: the way in, as root and as its other users.
+    """
+
+    def __init__(self, ssh: SshWay) -> None:
+        self.ssh = ssh
+
+    def units(self) -> list[str]:
+        """Return what the target starts, without itself."""
+        shown = self.ssh.run("systemctl show --property=Wants --value spreadscan.target")
+        return sorted(shown.stdout.split())
+
+    def services(self) -> list[str]:
+        """Return the units that run for ever."""
+        return [name for name in self.units() if name.startswith(("feed@", "spread-"))]
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Return properties of a unit."""
+        asked = ",".join(properties)
+        lines = self.ssh.run(f"systemctl show --property={asked} '{unit}'").stdout.splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def main_pids(self) -> dict[str, int]:
+        """Return the process of every service that runs for ever."""
+        names = self.services()
+        shown = self.ssh.run("systemctl show --property=MainPID --value", *names).stdout.split()
+        return dict(zip(names, map(int, shown), strict=True))
+
+    def inactive(self) -> list[str]:
+        """Return which units are not active, with what they are."""
+        names = ["spreadscan.target", *self.units()]
+        states = self.ssh.run("systemctl is-active", *names, check=False).stdout.split()
+        return [
+            f"{name} is {state}"
+            for name, state in zip(names, states, strict=True)
+            if state != "active"
+        ]
+
+    def episodes(self) -> dict[int, str | None]:
+        """Return how every episode ended, by id; None is open."""
+        python = "$(readlink -f /opt/spreadscan/current/bin)/python"
+        told = self.ssh.run(f"{python} - <<'END'\n{LEDGER}\nEND", user="alice").stdout
+        return {int(episode): ending for episode, ending in json.loads(told).items()}
+
+    def open_episodes(self) -> set[int]:
+        """Return the ids of those that are open."""
+        return {episode for episode, ending in self.episodes().items() if ending is None}
+
+    def status(self, user: str = "root") -> int:
+        """Return the verdict of `spread-ctl status`: 0 is all green."""
+        return self.ssh.run("spread-ctl status", user=user, check=False).returncode
+
+    def release(self) -> str:
+        """Return the name of the release that runs."""
+        return self.ssh.run("basename $(readlink -f /opt/spreadscan/current)").stdout.strip()
+
+    def wait(self, what: str, condition: Callable[[], object], timeout_s: float = 180) -> object:
+        """Wait until something holds, and return it.
+
+        Raises:
+            AssertionError: it does not come to hold.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            if found := condition():
+                return found
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"{what}: not within {timeout_s:g} s; {self.inactive()}")
+            time.sleep(POLL_S)

@@ -1,0 +1,212 @@
+"""Root file systems for the machines of these tests, built from Debian's packages and kept outside.
+
+The cache is keyed by everything an image is made from, so a changed list of packages is a new
+image. Nothing of it belongs into the repository. What the host lacks for building is installed.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from ssh_way import make_key
+
+__all__ = ["disk_image", "is_root", "root_file_system"]
+
+SUITE = "bookworm"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spreadscan-deploy"
+
+# A bare server: what an installer leaves, and the packages that the roles would fetch, because the
+# machines of these tests have no network at all.
+BARE = (
+    "systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "python3-apt", "iproute2",
+    "kmod", "procps", "ca-certificates", "sudo", "locales",
+)  # fmt: skip
+BROUGHT = ("python3-venv", "bash-completion", "chrony", "polkitd", "prometheus-node-exporter")
+
+
+def is_root() -> bool:
+    """Whether machines can be made at all."""
+    return os.geteuid() == 0
+
+
+def install_on_this_host(*packages: str) -> None:
+    """Install Debian packages that this host lacks; nothing is started by it.
+
+    Raises:
+        subprocess.CalledProcessError: there is no apt, no mirror, or no such package.
+    """
+    asked = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    present = {line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" installed")}
+    missing = [name for name in packages if name not in present]
+    if not missing:
+        return
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], check=True, timeout=300, env=environment)
+    subprocess.run(
+        ["apt-get", "install", "-qq", "--no-install-recommends", "-y", *missing],
+        check=True, timeout=600, env=environment, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def build_lock() -> Iterator[None]:
+    """Let one test run at a time build images."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def cached(kind: str, *made_from: str) -> Path:
+    """Return where an image made from these things is, or will be; older ones of its kind go."""
+    key = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:12]
+    for other in CACHE.glob(f"{kind}-*"):
+        if not other.name.startswith(f"{kind}-{key}"):
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
+    return CACHE / f"{kind}-{key}"
+
+
+def root_file_system() -> Path:
+    """Return a folder with a bare Debian; built when it is not in the cache (about two minutes)."""
+    install_on_this_host("mmdebstrap", "systemd-container", "iproute2", "openssh-client")
+    packages = ",".join((*BARE, *BROUGHT))
+    with build_lock():
+        folder = cached("box", SUITE, packages)
+        if folder.is_dir():
+            return folder
+        building = folder.with_name(f"{folder.name}.new")
+        shutil.rmtree(building, ignore_errors=True)
+        subprocess.run(
+            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", SUITE,
+             str(building)],
+            check=True, timeout=900,
+        )  # fmt: skip
+        # Else the first process takes it for the machine's name.
+        (building / "etc/hostname").unlink(missing_ok=True)
+        building.rename(folder)
+    return folder
+
+
+# The same bare server with a kernel of its own and a boot loader that Ansible can change. Without
+# grub-pc, whose installation asks for a disk; the few sectors that it would write are written here.
+KERNEL = (
+    "linux-image-cloud-amd64",
+    "initramfs-tools",
+    "zstd",
+    "udev",
+    "grub2-common",
+    "grub-pc-bin",
+)
+DISK_UUID = "5b1f2c50-0b6e-4e0c-9a34-2f7f4f0a9d11"
+DISK_MIB = 4096
+PARTITION_SECTOR = 2048
+SECTOR_BYTES = 512
+DEFAULT_GRUB = """\
+GRUB_DEFAULT=0
+GRUB_TIMEOUT=0
+GRUB_DISTRIBUTOR=Debian
+GRUB_CMDLINE_LINUX_DEFAULT="quiet"
+GRUB_CMDLINE_LINUX="console=ttyS0 net.ifnames=0"
+GRUB_TERMINAL=serial
+"""
+FIRST_MENU = f"""\
+search --no-floppy --fs-uuid --set=root {DISK_UUID}
+linux /vmlinuz root=UUID={DISK_UUID} ro quiet console=ttyS0 net.ifnames=0
+initrd /initrd.img
+boot
+"""
+NETWORK = "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n"
+
+
+def disk_image() -> Path:
+    """Return a raw disk with a bare Debian that boots by GRUB; built when it is not in the cache.
+
+    Without loop devices or mounts: the file system is filled while it is made, and the boot loader
+    stands where grub-install would embed it.
+    """
+    install_on_this_host(
+        "mmdebstrap", "qemu-system-x86", "qemu-utils", "fdisk", "e2fsprogs", "openssh-client"
+    )
+    packages = ",".join((*BARE, *BROUGHT, *KERNEL))
+    with build_lock():
+        image = cached("disk", SUITE, packages, DEFAULT_GRUB, FIRST_MENU, NETWORK, str(DISK_MIB))
+        if image.is_file():
+            return image
+        root = image.with_name(f"{image.name}.root")
+        building = image.with_name(f"{image.name}.new")
+        shutil.rmtree(root, ignore_errors=True)
+        try:
+            subprocess.run(
+                ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", SUITE,
+                 str(root)],
+                check=True, timeout=1200,
+            )  # fmt: skip
+            key = image.with_suffix(".key")
+            for half in (key, key.with_name(f"{key.name}.pub")):
+                half.unlink(missing_ok=True)
+            make_key(key)
+            _prepare_disk_root(root, key)
+            _write_disk(building, root)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+        building.rename(image)
+    return image
+
+
+def _prepare_disk_root(root: Path, key: Path) -> None:
+    (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
+    shutil.copy(key.with_name(f"{key.name}.pub"), root / "root/.ssh/authorized_keys")
+    (root / "etc/hostname").write_text("spreadvm\n")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost spreadvm\n")
+    (root / "etc/fstab").write_text(f"UUID={DISK_UUID} / ext4 errors=remount-ro 0 1\n")
+    (root / "etc/default/grub").write_text(DEFAULT_GRUB)
+    (root / "etc/systemd/network").mkdir(exist_ok=True)
+    (root / "etc/systemd/network/20-wired.network").write_text(NETWORK)
+    subprocess.run(
+        ["systemctl", f"--root={root}", "enable", "systemd-networkd"], check=True,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    (root / "boot/grub").mkdir(exist_ok=True)
+    (root / "boot/grub/grub.cfg").write_text(FIRST_MENU)
+    shutil.copytree(root / "usr/lib/grub/i386-pc", root / "boot/grub/i386-pc")
+
+
+def _write_disk(disk: Path, root: Path) -> None:
+    """Write partition table, boot loader and file system; grub-install(8) would do the same."""
+    partition, core = disk.with_suffix(".partition"), disk.with_suffix(".core")
+    modules = root / "usr/lib/grub/i386-pc"
+    try:
+        size_mib = DISK_MIB - PARTITION_SECTOR * SECTOR_BYTES // 2**20
+        subprocess.run(
+            ["mke2fs", "-q", "-t", "ext4", "-U", DISK_UUID, "-d", root, partition, f"{size_mib}M"],
+            check=True, timeout=300,
+        )  # fmt: skip
+        subprocess.run(
+            [root / "usr/bin/grub-mkimage", "--directory", modules, "--output", core, "--format",
+             "i386-pc", "--prefix", "(hd0,msdos1)/boot/grub", "biosdisk", "part_msdos", "ext2"],
+            check=True,
+        )  # fmt: skip
+        with disk.open("wb") as file:
+            file.truncate(DISK_MIB * 2**20)
+        subprocess.run(
+            ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk], check=True, text=True,
+            input=f"label: dos\nstart={PARTITION_SECTOR}, type=83, bootable\n",
+        )  # fmt: skip
+        place = ["conv=notrunc,sparse", "status=none", f"of={disk}"]
+        boot = ["bs=440", "count=1"]
+        subprocess.run(["dd", f"if={modules / 'boot.img'}", *boot, *place], check=True)
+        after_table = [f"bs={SECTOR_BYTES}", "seek=1"]
+        subprocess.run(["dd", f"if={core}", *after_table, *place], check=True)
+        in_partition = ["bs=1M", f"seek={PARTITION_SECTOR * SECTOR_BYTES // 2**20}"]
+        subprocess.run(["dd", f"if={partition}", *in_partition, *place], check=True)
+    finally:
+        partition.unlink(missing_ok=True)
+        core.unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""Runs the playbooks as `make deploy` does, against a machine of the tests."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from ssh_way import SshWay
+
+__all__ = ["ANSIBLE", "REPOSITORY", "Recap", "play", "write_inventory"]
+
+REPOSITORY = Path(__file__).parents[2]
+ANSIBLE = REPOSITORY / "ansible"
+RECAP = re.compile(
+    r"^(?P<host>\S+)\s*: ok=(\d+)\s+changed=(?P<changed>\d+)\s+unreachable=(?P<unreachable>\d+)"
+    r"\s+failed=(?P<failed>\d+)",
+    re.MULTILINE,
+)
+SHOWN_CHARACTERS = 12_000
+
+
+class Recap(msgspec.Struct, frozen=True):
+    """How a play ended on the one host there is."""
+
+    status: int
+    changed: int
+    failed: int
+    unreachable: int
+    output: str
+
+    def require_success(self) -> "Recap":
+        """Return it, or say what failed.
+
+        Raises:
+            AssertionError: something did.
+        """
+        if self.status != 0:
+            raise AssertionError(
+                f"play ended with {self.status}:\n{self.output[-SHOWN_CHARACTERS:]}"
+            )
+        return self
+
+
+def write_inventory(file: Path, ssh: SshWay, variables: dict[str, object]) -> Path:
+    """Write an inventory of one host."""
+    host = {**ssh.ansible_variables(), **variables}
+    file.write_text(json.dumps({"spreadscan": {"hosts": {ssh.host: host}}}))
+    return file
+
+
+def play(
+    book: str,
+    inventory: Path,
+    *options: str,
+    timeout_s: float = 1200,
+    environment: dict[str, str] | None = None,
+) -> Recap:
+    """Run a playbook; a play that hangs is ended."""
+    scripts = Path(sys.executable).parent
+    command = [
+        "timeout", "--kill-after=10", str(timeout_s), str(scripts / "ansible-playbook"),
+        "--inventory", str(inventory), *options, str(ANSIBLE / book),
+    ]  # fmt: skip
+    surroundings = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
+        # A socket of another machine at the same address would lead the play there.
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(inventory.parent / "control"),
+        "ANSIBLE_NOCOLOR": "1",
+        "PATH": f"{scripts}:{os.environ['PATH']}",
+        **(environment or {}),
+    }
+    ran = subprocess.run(
+        command, capture_output=True, text=True, cwd=ANSIBLE, env=surroundings, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    output = ran.stdout + ran.stderr
+    counts = RECAP.search(output)
+    numbers = {
+        name: int(counts[name]) if counts else 0 for name in ("changed", "failed", "unreachable")
+    }
+    return Recap(ran.returncode, output=output, **numbers)
