@@ -269,7 +269,10 @@ def asked(make_config, kind, head):
 
 
 def dated(seconds):
-    return f"HTTP/1.1 404 Not Found\nDate: {formatdate(time.time() + seconds, usegmt=True)}\n\n"
+    """Return an answer of a clock that is that far from ours; made when it is asked for."""
+    return lambda: (
+        f"HTTP/1.1 404 Not Found\nDate: {formatdate(time.time() + seconds, usegmt=True)}\n\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,7 +288,7 @@ def dated(seconds):
     ],
 )
 def test_exchange_is_judged_by_its_answer(make_config, kind, head, verdict, words):
-    found = asked(make_config, kind, head)
+    found = asked(make_config, kind, head() if callable(head) else head)
 
     assert found.verdict is verdict
     assert words in found.reason
