@@ -71,12 +71,12 @@ class Steered(msgspec.Struct, frozen=True, kw_only=True):
     """Those with which it has not come about within the time."""
 
 
-def keeper_of(config: Config, *, systemd_runs: Path = SYSTEMD_RUNS) -> Keeper:
+def keeper_of(config: Config) -> Keeper:
     """Return who keeps a configuration's programs."""
     if is_lock_held(config.path(config.runtime.run_dir), SUPERVISOR_ROLE):
         return Keeper.SUPERVISOR
     # A simulated pipeline is never a host's.
-    if not config.is_sim and systemd_runs.is_dir() and shutil.which("systemctl"):
+    if not config.is_sim and SYSTEMD_RUNS.is_dir() and shutil.which("systemctl"):
         return Keeper.SYSTEMD
     return Keeper.NOBODY
 
