@@ -35,7 +35,8 @@ def latency(
 
 
 def _table(stages: list[Stage]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    """Return a line a stage; 80 columns hold it."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     for name in ("stage", "process"):
         table.add_column(name, no_wrap=True)
     for name in ("samples", "p50", "p90", "p99", "p99.9", "max"):
@@ -45,16 +46,21 @@ def _table(stages: list[Stage]) -> Table:
         shown = [_time(value) if stage.samples else "-" for value in quantiles]
         table.add_row(
             stage.name,
-            stage.process if stage.is_running else f"{stage.process} (not running)",
-            f"{stage.samples:,}",
+            stage.process.removeprefix("feed-").removeprefix("spread-"),
+            _count(stage.samples) if stage.is_running else "down",
             *shown,
         )
     return table
 
 
+def _count(samples: int) -> str:
+    """Return a number in at most seven characters."""
+    return f"{samples:,}" if samples < 1_000_000 else f"{samples / 1e6:.1f}M"
+
+
 def _time(value_ns: int) -> str:
-    """Return a time with three digits and its unit."""
+    """Return a time with three digits and its unit, in at most six characters."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if value_ns >= size:
-            return f"{value_ns / size:.3g} {unit}"
-    return f"{value_ns} ns"
+            return f"{value_ns / size:.3g}{unit}"
+    return f"{value_ns}ns"

@@ -11,7 +11,8 @@ from spreadscan.kernel.memory cimport SLOT_COUNT, price_data_t
 cdef struct leg_t:
     price_data_t data
     uint64_t sequence
-    bint is_stable
+    uint8_t is_stable
+    uint8_t is_asked        # looked at whether or not its sequence has moved
     uint32_t moves      # times that bid or ask changed
     int first_route     # in route_of_slot
     int route_count

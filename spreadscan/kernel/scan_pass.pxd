@@ -96,8 +96,7 @@ cdef inline void look_at_everything(engine_t* engine) noexcept nogil:
     # Every leg is read afresh with the next pass, and its routes are evaluated.
     cdef int slot
     for slot in range(NUM_SOURCES * MAX_SYMBOLS):
-        # Odd, so no stable sequence equals it.
-        engine.table.legs[slot].sequence = 1
+        engine.table.legs[slot].is_asked = True
         if engine.table.legs[slot].route_count:
             mark_dirty(engine.dirty, slot // MAX_SYMBOLS, slot % MAX_SYMBOLS)
 
@@ -181,22 +180,26 @@ cdef inline int refresh(engine_t* engine, int slot, int64_t now) noexcept nogil:
     cdef double bid, ask
     cdef int index
     cdef uint64_t seen
+    cdef bint is_asked = leg.is_asked
     if leg.route_count == 0:
         return 0
-    if load_acquire_u64(&engine.prices.seqs[slot].sequence) == leg.sequence:
+    if not is_asked and load_acquire_u64(&engine.prices.seqs[slot].sequence) == leg.sequence:
         return 0
+    leg.is_asked = False
     bid, ask = leg.data.bid, leg.data.ask
     leg.is_stable = seqlock_read(
         &engine.prices.seqs[slot], &engine.prices.entries[slot], &leg.data, &seen
     )
     if not leg.is_stable:
-        # Its writer is in the middle and will mark it again, or is dead and its epoch with it.
+        # Its writer is in the middle and will mark it again, or is dead and its epoch with it. Odd,
+        # so no stable sequence equals it.
         leg.sequence = 1
         count(engine.health, COUNT_TORN_READS, 1)
         return 1
     leg.sequence = seen
     leg.moves += bid != leg.data.bid or ask != leg.data.ask
-    if believe(engine, leg, slot, now) == NO_GATE:
+    # One that is asked for was mostly read before, and has been in the store for long.
+    if not is_asked and believe(engine, leg, slot, now) == NO_GATE:
         record_latency(engine.health, TIME_RECEIVE_TO_SCAN, now - leg.data.received_ns)
         record_latency(
             engine.health, TIME_STORE_TO_SCAN,

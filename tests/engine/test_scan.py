@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from engine_cases import EPOCH, FEE_BPS, FUTURES, SPOT
+from engine_cases import ENGINE, EPOCH, FEE_BPS, FUTURES, SPOT
 
 from spreadscan.engine.channels import channels_of
 from spreadscan.engine.spread import entry_spread_bps, executable_usd, exit_spread_bps
 from spreadscan.kernel.scan import Scanner
 from spreadscan.model import SignalType, SlotFlag
-from spreadscan.shm.layout import Control, EngineCounter, Gate, Prices, RegionKind
+from spreadscan.shm.health import HealthReader
+from spreadscan.shm.layout import Control, EngineCounter, Gate, Histogram, Prices, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions
 
@@ -318,3 +319,26 @@ def test_scanner_needs_what_it_writes_to_be_writable(shm, market):
 
     with pytest.raises(PermissionError):
         Scanner(channels._replace(dirty=read_only.dirty.bits))
+
+
+def test_leg_that_is_only_looked_at_again_is_no_sample_of_latency(market):
+    market.watch(SYMBOL)
+    market.spread(10, age_ms=0)
+    market.scanner.scan()
+    reader = HealthReader(market.regions.health)
+
+    def samples():
+        found = (Histogram.ENGINE_RECEIVE_TO_SCAN, Histogram.ENGINE_STORE_TO_SCAN)
+        return [sum(reader.buckets(ENGINE, which)) for which in found]
+
+    at_the_start = samples()
+    market.spread(10)
+    market.scanner.scan()
+    of_quotes = samples()
+    market.scanner.look_again()
+    market.scanner.scan()
+    market.watch(SYMBOL)
+    market.scanner.scan()
+
+    # Those of before the routes were set were there already.
+    assert (at_the_start, of_quotes, samples()) == ([0, 0], [2, 2], [2, 2])

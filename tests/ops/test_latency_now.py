@@ -75,12 +75,13 @@ def test_what_a_dead_process_measured_is_not_shown_as_live(config, engine):
 def test_command_shows_it_and_exits_by_whether_anything_runs(config, engine):
     words = ["latency", "--config", config.file]
     running = CliRunner().invoke(app, [*words, "--json"])
-    screen = CliRunner(env={"COLUMNS": "120"}).invoke(app, words)
+    screen = CliRunner(env={"COLUMNS": "80"}).invoke(app, words)
     engine.release()
     stopped = CliRunner().invoke(app, words)
 
     told = {row["name"]: row for row in orjson.loads(running.stdout)["stages"]}
     assert told["store to engine"]["samples"] == 1_001
     assert "store to engine" in screen.stdout
-    assert "us" in screen.stdout
+    assert "us " in screen.stdout
+    assert "…" not in screen.stdout
     assert (running.exit_code, screen.exit_code, stopped.exit_code) == (0, 0, 3)
