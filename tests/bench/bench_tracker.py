@@ -140,7 +140,7 @@ def measure_tick() -> list[Result]:
 
         fast, reference = in_turns(TICKS, ours, as_rows)
         assert book.tally.snapshots == OPEN_COUNT * (TICKS + 1)
-        p50, p90, p99 = percentiles(taken)
+        p50, p90, p99, _ = percentiles(taken)
     return [
         Result(name="tracker.tick_5000", value=fast, unit="ms",
                baseline="Python objects, a row a point", ratio=reference / fast,
