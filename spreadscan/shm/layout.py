@@ -547,7 +547,7 @@ class Histogram:
     ENGINE_RECEIVE_TO_SCAN = 0
     ENGINE_SCAN_PASS = 1
     ENGINE_STORE_TO_SCAN = 2
-    """First quotes and repeats, which the feed dates back, count with the age that they are given."""
+    """First quotes and repeats, which the feed dates back, count with the age they are given."""
     ENGINE_SCAN_TO_RING = 3
     """One sample a pass that signalled, to its last signal."""
     TRACKER_SIGNAL_TO_LEDGER = 0
