@@ -6,6 +6,7 @@ phantom is.
 
 import collections
 import random
+import sys
 
 import pytest
 from oracle import Kind
@@ -25,14 +26,22 @@ MIN_SIGNALS = 100
 SEED = 20
 
 
-def grown(run):
-    """Return by how many KiB each process is larger than it was after a third of the run."""
-    found = {}
-    for name, samples in run.eyes.anonymous_kib.items():
-        growth = samples[-1] - max(samples[: len(samples) // 3])
-        if growth > MAX_GROWTH_KIB:
-            found[name] = growth
-    return found
+def growth_kib(run):
+    """Return by how much each process is larger than it was after a third of the run."""
+    return {
+        name: samples[-1] - max(samples[: len(samples) // 3])
+        for name, samples in run.eyes.anonymous_kib.items()
+    }
+
+
+def figures_of(run):
+    """Return what a run that has ended measured, in one line; ``pytest -rP`` shows it."""
+    kinds = collections.Counter(v.kind.name for v in run.verdicts(run.eyes.ring.signals()))
+    lates_s = run.late(0.0).values()
+    return (
+        f"{len(run.faults)} faults, {dict(kinds)} signals, fresh {max(lates_s, default=0.0)} s "
+        f"after the last fault at most, grown by KiB: {growth_kib(run)}"
+    )
 
 
 def planted(signals):
@@ -81,7 +90,9 @@ def troubles_of(run, status):
         "limit overruns": run.overruns(),
         "not fresh in time, by seconds": run.late(FRESH_WITHIN_S),
         "not usable at the end": unusable,
-        "grown by KiB": grown(run),
+        "grown by KiB": {
+            name: kib for name, kib in growth_kib(run).items() if kib > MAX_GROWTH_KIB
+        },
         "died": sorted(run.eyes.died),
         "exit status": status,
         "errors": run.errors if status else "",
@@ -105,6 +116,7 @@ def check_fault_run(run, after_s):
     run.wait_until_fresh(over_s + QUIET_S)
     run.wait_until_s(min(run.second + after_s, over_s + QUIET_S))
     status = run.stop()
+    sys.stdout.write(f"{figures_of(run)}\n")
 
     assert troubles_of(run, status) == {}
 
