@@ -98,7 +98,7 @@ def programs() -> dict[str, Program]:
             name="spread-tracker",
             health_slot=TRACKER_SLOT,
             writes=(RegionKind.RING, RegionKind.HEALTH, RegionKind.BASELINE),
-            reads=(RegionKind.PRICES, RegionKind.CONTROL),
+            reads=(RegionKind.PRICES, RegionKind.CONTROL, RegionKind.ROUTES),
             watchdog_s=10.0,
             memory_max_mib=2048,
             starts_after=("shm-init", "pair-discovery"),

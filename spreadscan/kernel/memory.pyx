@@ -102,6 +102,30 @@ cdef int check_source(int source_id) except -1:
     return 0
 
 
+cdef bint read_pair(
+    const prices_t* prices, int first_slot, int second_slot,
+    price_data_t* first, price_data_t* second,
+) noexcept nogil:
+    # The first is looked at again after the second was read: what then still stands stood with it.
+    cdef uint64_t first_seen, second_seen
+    cdef int attempt
+    for attempt in range(READ_ATTEMPTS):
+        if (
+            not seqlock_read(
+                &prices.seqs[first_slot], &prices.entries[first_slot], first, &first_seen
+            )
+            or not seqlock_read(
+                &prices.seqs[second_slot], &prices.entries[second_slot], second, &second_seen
+            )
+        ):
+            return False
+        # sync: ordered after the reading of the second by its fence_acquire; pairs with the
+        # writer's fence_release.
+        if load_relaxed_u64(&prices.seqs[first_slot].sequence) == first_seen:
+            return True
+    return False
+
+
 cdef class PriceSlots:
     """The price store: 8 sources x 1,024 symbols.
 
@@ -167,6 +191,38 @@ cdef class PriceSlots:
                     &self.prices.entries[slots[index]],
                     target + index,
                     &seen,
+                )
+
+    def read_pairs(self, const int[::1] slots, uint8_t[::1] records, uint8_t[::1] stable) -> None:
+        """Copy pairs of records: pair i is slots[i] and slots[n + i], of 2n slots.
+
+        stable[i] = stable[n + i] = 1 where both records stood in their slots at one moment, 0 where
+        they kept changing.
+
+        Concurrency: as read; at most four tries a pair.
+        """
+        cdef Py_ssize_t index, pairs = slots.shape[0] // 2
+        cdef price_data_t* target
+        cdef const int* slot
+        if (
+            slots.shape[0] % 2
+            or records.shape[0] != slots.shape[0] * <Py_ssize_t>sizeof(price_data_t)
+            or stable.shape[0] != slots.shape[0]
+        ):
+            raise ValueError(
+                f"{records.shape[0]} and {stable.shape[0]} bytes for {slots.shape[0]} slots"
+            )
+        for index in range(slots.shape[0]):
+            check_slot(slots[index])
+        if pairs == 0:
+            return
+        target = <price_data_t*>&records[0]
+        slot = &slots[0]
+        with nogil:
+            for index in range(pairs):
+                stable[index] = stable[pairs + index] = read_pair(
+                    self.prices, slot[index], slot[pairs + index],
+                    target + index, target + pairs + index,
                 )
 
     def sequence(self, int slot) -> int:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from spreadscan.config import Config, FeedConfig
@@ -28,7 +29,13 @@ from spreadscan.model import QuoteStatus, SignalType, SlotFlag
 from spreadscan.rawlog import Funded, FundingRow
 from spreadscan.runtime.process import Context
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import RING_CAPACITY, SIGNAL_DTYPE, RegionKind, TrackerCounter
+from spreadscan.shm.layout import (
+    NUM_SOURCES,
+    RING_CAPACITY,
+    SIGNAL_DTYPE,
+    RegionKind,
+    TrackerCounter,
+)
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import Regions, attach_regions, create_regions, remove_regions
 from spreadscan.shm.ring import RingWriter
@@ -207,6 +214,17 @@ class Engine:
         self._scanner.set_routes(routes_of(universe, self._config))
 
 
+class ReplayedPipeline:
+    """Feeds and engine are the replay itself; a feed that ended then has given its source up."""
+
+    def __init__(self, context: Context) -> None:
+        del context
+
+    def living_sources(self) -> npt.NDArray[np.bool_]:
+        """Return that all of them live."""
+        return np.ones(NUM_SOURCES, np.bool_)
+
+
 class Ledger:
     """The tracker, which finds the universe where its configuration says."""
 
@@ -224,7 +242,7 @@ class Ledger:
         self._interval_ns = config.tracker.snapshot_interval_ms * 1_000_000
         write_universe(self._folder, universe)
         self._context = Context(config, program_named("spread-tracker"), clock, log)
-        self._tracker = Tracker(self._context, InlineWriter)
+        self._tracker = Tracker(self._context, InlineWriter, ReplayedPipeline)
         self._due_ns = self._after(clock.now_ns)
 
     def adopt(self, universe: Universe) -> None:

@@ -83,6 +83,22 @@ class PriceStore:
         self.slots.read_many(slots, records.view(np.uint8), stable)
         return records, stable.view(np.bool_)
 
+    def read_pairs(
+        self, slots: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.bool_]]:
+        """Copy the legs of routes in one kernel call; the second array says which are stable.
+
+        Args:
+            slots: int32, shape (2n,), C-contiguous: first all spot legs, then all futures legs.
+
+        Concurrency: any reader. Both legs of a stable route stood there at one moment; routes are
+        not from one instant.
+        """
+        records = np.zeros(len(slots), PRICE_DTYPE)
+        stable = np.zeros(len(slots), np.uint8)
+        self.slots.read_pairs(slots, records.view(np.uint8), stable)
+        return records, stable.view(np.bool_)
+
     def source_epoch(self, source_id: int) -> int:
         """Return a source's epoch: odd while a feed owns it."""
         return self.slots.source_epoch(source_id)

@@ -129,6 +129,15 @@ class RouteTable(_Table):
         words = [self._load(Routes.GATES + 8 * number) for number in range(count)]
         return np.array(words, np.uint64).reshape(MAX_DIRECTIONS, NUM_GATES)
 
+    def suspects(self) -> npt.NDArray[np.bool_]:
+        """Tell of every price slot what `is_suspect` tells of one, shape (SLOT_COUNT,).
+
+        Concurrency: any reader; words are not from one instant.
+        """
+        words = [self._load(Routes.SUSPECTS + 8 * number) for number in range(SLOT_COUNT // 64)]
+        bits = np.unpackbits(np.array(words, "<u8").view(np.uint8), bitorder="little")
+        return bits.view(np.bool_)
+
     def is_suspect(self, slot: int) -> bool:
         """Tell whether a leg stood still while its symbol moved elsewhere.
 

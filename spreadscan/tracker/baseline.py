@@ -16,9 +16,10 @@ from spreadscan.runtime.process import Context
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.shm.price_store import slot_of
 from spreadscan.tracker.episode import Route
+from spreadscan.tracker.legs import LegReader
 from spreadscan.tracker.names import RouteNames
 from spreadscan.tracker.parts import sync_folder
-from spreadscan.tracker.snapshot import Watch, evaluate
+from spreadscan.tracker.snapshot import Watch
 from spreadscan.tracker.windows import SpreadWindows
 
 __all__ = ["BASELINE_NAME", "Baselines", "routes_of"]
@@ -44,14 +45,16 @@ class Baselines:
     """The tracker's baselines.
 
     Args:
-        context: prices, the region that is published to, configuration and clock.
+        context: the region that is published to, configuration and clock.
+        legs: through which routes are looked at.
 
     Concurrency: one loop; the file is written by a thread that is given a copy.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, legs: LegReader) -> None:
         config = context.config.tracker
         self._context = context
+        self._legs = legs
         self._interval_ns = round(config.baseline_interval_s * 1e9)
         self._length = max(2, round(config.baseline_window_h * 3600 / config.baseline_interval_s))
         self._min_samples = config.baseline_min_samples
@@ -115,12 +118,7 @@ class Baselines:
             fee_bps=np.zeros(count),
             known=np.ones(count, np.bool_),
         )
-        prices = self._context.regions.prices
-        legs = prices.read_many(slots)
-        epochs = prices.source_epochs()
-        now_ns = self._context.clock.monotonic_ns()
-        max_age_ns = self._context.config.engine.max_leg_age_ms * 1_000_000
-        seen = evaluate(watched, legs, epochs, now_ns, max_age_ns)
+        seen, now_ns = self._legs.look(watched)
         found = self._windows.put(rows.start, np.where(seen.usable, seen.gross_bps, np.nan))
         known = found.samples >= self._min_samples
         columns = zip(

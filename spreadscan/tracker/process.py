@@ -21,10 +21,11 @@ from spreadscan.tracker.baseline import Baselines
 from spreadscan.tracker.book import EpisodeBook
 from spreadscan.tracker.episode import Clocks, EpisodeIds
 from spreadscan.tracker.journal import Journal
+from spreadscan.tracker.legs import LegReader, LivingPipeline, Pipeline
 from spreadscan.tracker.listing import Listing, names_now
 from spreadscan.tracker.recovery import Opened, open_ledger
 from spreadscan.tracker.sight import Rules
-from spreadscan.tracker.snapshot import Watch, evaluate, watch
+from spreadscan.tracker.snapshot import Watch, watch
 from spreadscan.tracker.store import EpisodeStore
 from spreadscan.tracker.writer import ThreadWriter, Writer
 
@@ -113,6 +114,7 @@ class Tracker:
     Args:
         context: what every process is given.
         writer: who stores; a thread unless somebody's clock stands still meanwhile.
+        pipeline: who vouches for quotes; the processes beside this one unless there are none.
 
     Raises:
         ConfigError: the data folder or the ledger cannot be used.
@@ -122,7 +124,10 @@ class Tracker:
     """
 
     def __init__(
-        self, context: Context, writer: Callable[[EpisodeStore], Writer] = ThreadWriter
+        self,
+        context: Context,
+        writer: Callable[[EpisodeStore], Writer] = ThreadWriter,
+        pipeline: Callable[[Context], Pipeline] = LivingPipeline,
     ) -> None:
         self._context = context
         self._config = context.config
@@ -139,7 +144,8 @@ class Tracker:
         self._rows = self._book.rows
         self._applied = self._resumed_position(opened)
         self._listing = Listing(context, self._book)
-        self._baselines = Baselines(context)
+        self._legs = LegReader(context, pipeline(context))
+        self._baselines = Baselines(context, self._legs)
         self._journal = Journal(
             context, self._book, self._ring, writer(opened.store), self._boot_id
         )
@@ -283,15 +289,8 @@ class Tracker:
             self._watch_membership = self._book.membership
         if not len(self._rows):
             return
-        prices = self._context.regions.prices
-        legs = prices.read_many(self._watch.slots)
-        epochs = prices.source_epochs()
-        # Read after the quotes, so that none of them can seem to come from the future.
-        clocks = self._clocks()
-        now_ns = clocks.monotonic_ns
-        max_age_ns = self._config.engine.max_leg_age_ms * 1_000_000
-        seen = evaluate(self._watch, legs, epochs, now_ns, max_age_ns)
-        frame = self._book.observe(self._rows, seen, now_ns, clocks.offset_ns)
+        seen, now_ns = self._legs.look(self._watch)
+        frame = self._book.observe(self._rows, seen, now_ns, self._clocks().offset_ns)
         if frame is not None:
             self._journal.add_frame(frame)
 

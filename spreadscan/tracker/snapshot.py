@@ -1,8 +1,8 @@
 """What every open episode's route is worth right now, computed for all of them at once. Pure.
 
-A leg counts only when its slot is usable: read without tearing, no flag set, written by the feed
-that owns the source now, and young enough. A route whose legs are not both usable has no spread,
-and nothing may be concluded from it.
+A leg counts only when its slot is usable: read together with the other leg, no flag set, written by
+the feed that owns the source now, young enough, and vouched for by a living pipeline. A route whose
+legs are not both usable has no spread, and nothing may be concluded from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.shm.price_store import is_usable
 from spreadscan.tracker.episode import Route
 
-__all__ = ["Snapshot", "Watch", "evaluate", "watch"]
+__all__ = ["Legs", "Limits", "Snapshot", "Watch", "evaluate", "watch"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -34,6 +34,28 @@ class Watch(NamedTuple):
     """Shape (n,): round-trip fees; NaN where the direction is no longer configured."""
     known: Bools
     """Shape (n,): whether the route can be read at all."""
+
+
+class Legs(NamedTuple):
+    """What was read of the watched slots, and what vouches for it; arrays of shape (2n,)."""
+
+    records: npt.NDArray[np.void]
+    """PRICE_DTYPE."""
+    is_stable: Bools
+    """Whether it and the route's other leg were read as they stood at one moment."""
+    epochs: npt.NDArray[np.uint64]
+    """Of its source, read after the records."""
+    is_vouched: Bools
+    """Whether its feed and the engine lived then, and the engine does not hold it for frozen."""
+
+
+class Limits(NamedTuple):
+    """What a look may believe."""
+
+    max_leg_age_ns: int
+    """A quote received longer ago is stale."""
+    max_spread_bps: float
+    """A gross spread of this and beyond, either way, is a mistake of somebody."""
 
 
 class Snapshot(NamedTuple):
@@ -87,24 +109,18 @@ def watch(routes: Sequence[Route], fees: Mapping[str, RoundTripFees]) -> Watch:
     )
 
 
-def evaluate(
-    watched: Watch,
-    legs: tuple[npt.NDArray[np.void], Bools],
-    source_epochs: npt.NDArray[np.uint64],
-    now_ns: int,
-    max_leg_age_ns: int,
-) -> Snapshot:
+def evaluate(watched: Watch, legs: Legs, now_ns: int, limits: Limits) -> Snapshot:
     """Compute spreads and usability of all watched routes.
 
     Args:
         watched: the routes.
-        legs: what the price store returned for ``watched.slots``: copies, and which are stable.
-        source_epochs: shape (NUM_SOURCES,).
+        legs: what was read of ``watched.slots``.
         now_ns: monotonic time of the look.
-        max_leg_age_ns: a quote received longer ago is stale.
+        limits: what may be believed.
     """
-    slots, stable = legs
-    usable = is_usable(slots, stable, source_epochs[watched.sources], now_ns, max_leg_age_ns)
+    slots = legs.records
+    usable = is_usable(slots, legs.is_stable, legs.epochs, now_ns, limits.max_leg_age_ns)
+    usable &= legs.is_vouched
     # Feeds never store such a price; NaN compares false everywhere, so it could not pass either.
     usable &= (slots["bid"] > 0.0) & (slots["bid"] < slots["ask"]) & np.isfinite(slots["ask"])
     count = len(watched.fee_bps)
@@ -114,9 +130,10 @@ def evaluate(
         gross_bps = entry_spread_bps(spot["ask"], futures["bid"])
         net_bps = gross_bps - watched.fee_bps
         usd = executable_usd(spot["ask"], spot["ask_qty"], futures["bid"], futures["bid_qty"])
+        is_sane = np.abs(gross_bps) < limits.max_spread_bps
     finite = np.isfinite(net_bps) & np.isfinite(usd)
     return Snapshot(
-        usable=usable[:count] & usable[count:] & watched.known & finite,
+        usable=usable[:count] & usable[count:] & watched.known & finite & is_sane,
         gross_bps=gross_bps,
         net_bps=net_bps,
         executable_usd=usd,

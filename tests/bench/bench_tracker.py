@@ -22,11 +22,11 @@ from tracker_stage import (
 
 from spreadscan.model import SignalType
 from spreadscan.ops.benchmark import Benchmark, Result, in_turns, percentiles
-from spreadscan.shm.layout import NUM_SOURCES, RING_CAPACITY
+from spreadscan.shm.layout import RING_CAPACITY
 from spreadscan.shm.price_store import PriceStore
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
 from spreadscan.tracker.recovery import open_ledger
-from spreadscan.tracker.snapshot import evaluate, watch
+from spreadscan.tracker.snapshot import Legs, Limits, evaluate, watch
 from spreadscan.tracker.store import Batch
 
 OPEN_COUNT = 5_000
@@ -104,7 +104,8 @@ def measure_tick() -> list[Result]:
         prices = PriceStore.__new__(PriceStore)
         prices.slots = regions.prices
         put_prices(prices.slots, OPEN_COUNT)
-        epochs = np.ones(NUM_SOURCES, np.uint64)
+        epochs = np.ones(2 * OPEN_COUNT, np.uint64)
+        vouched = np.ones(2 * OPEN_COUNT, np.bool_)
         book = new_book()
         book.apply(openings(OPEN_COUNT), 0)
         rows = book.rows
@@ -112,9 +113,9 @@ def measure_tick() -> list[Result]:
         store.commit(_batch(book, [], is_synced=True))
 
         def look() -> tuple[object, float]:
-            legs = prices.read_many(watched.slots)
+            legs = Legs(*prices.read_pairs(watched.slots), epochs, vouched)
             now_ns = time.monotonic_ns()
-            return evaluate(watched, legs, epochs, now_ns, 10**12), now_ns
+            return evaluate(watched, legs, now_ns, Limits(10**12, 2_000.0)), now_ns
 
         taken: list[float] = []
 

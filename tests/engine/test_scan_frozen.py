@@ -79,6 +79,7 @@ def test_leg_that_stands_still_while_the_others_move_opens_nothing(world):
     assert market.counter(EngineCounter.SUPPRESSED + Gate.FROZEN) > 0
     assert market.regions.routes.is_suspect(slot_of(FROZEN, SYMBOL))
     assert not any(market.regions.routes.is_suspect(slot_of(s, SYMBOL)) for s in OTHERS)
+    assert market.regions.routes.suspects().nonzero()[0].tolist() == [slot_of(FROZEN, SYMBOL)]
     directions = {number for (spot, _), number in world.number_of.items() if spot == FROZEN}
     counts = market.regions.routes.suppressed()[:, Gate.FROZEN]
     assert {int(d) for d in counts.nonzero()[0]} <= directions

@@ -84,6 +84,31 @@ def test_reading_many_marks_only_the_half_written_record_unstable(regions):
     assert [records[0], records[2]] == [record(SLOT - 1), record(SLOT + 1)]
 
 
+def test_pair_is_stable_only_where_both_legs_are(regions):
+    slots = np.array([1, 2, 3, SLOT, SLOT + 1, SLOT + 2], np.int32)
+    for slot in slots:
+        regions.prices.write(slot, record(slot))
+    set_sequence(regions, 2, 3)
+    set_sequence(regions, SLOT + 2, 3)
+
+    records, stable = regions.prices.read_pairs(slots)
+
+    assert stable.tolist() == [True, False, False] * 2
+    assert [records[0], records[3]] == [record(1), record(SLOT)]
+
+
+@pytest.mark.parametrize("slots", [[1], [1, SLOT_COUNT], [-1, 1]])
+def test_slots_that_are_no_pairs_or_do_not_exist_are_refused(regions, slots):
+    with pytest.raises((ValueError, IndexError)):
+        regions.prices.read_pairs(np.array(slots, np.int32))
+
+
+def test_no_pairs_give_no_records(regions):
+    records, stable = regions.prices.read_pairs(np.zeros(0, np.int32))
+
+    assert len(records) == len(stable) == 0
+
+
 def test_next_write_heals_a_half_written_record(regions):
     set_sequence(regions, SLOT, 41)
 

@@ -33,6 +33,17 @@ def write_until_stopped(shm, stop, gap):
         counter += 100_000
 
 
+def write_in_turns(shm, stop):
+    """Body of the writing process: at every moment the first leg is as far as the second, or one
+    ahead."""
+    prices = attach(shm, [RegionKind.PRICES]).prices
+    row = np.zeros((), PRICE_DTYPE)
+    while not stop.is_set():
+        row["update_id"] += 1
+        prices.write(SLOT, row)
+        prices.write(SLOT + 1, row)
+
+
 def write_once(shm):
     row = np.zeros((), PRICE_DTYPE)
     row["bid"], row["ask"], row["update_id"] = 1.5, 2.5, 77
@@ -48,6 +59,30 @@ def test_record_written_by_another_process_is_read_whole(shm, regions):
 
     assert writer.exitcode == 0
     assert (found["bid"], found["ask"], found["update_id"]) == (1.5, 2.5, 77)
+
+
+def test_both_legs_of_a_pair_stood_there_at_one_moment(shm, regions):
+    stop = SPAWN.Event()
+    writer = SPAWN.Process(target=write_in_turns, args=(shm, stop))
+    writer.start()
+    prices = attach(shm).prices
+    slots = np.repeat(np.array([SLOT, SLOT + 1], np.int32), 5_000)
+    seen, apart = set(), []
+
+    deadline_s = time.monotonic() + 60
+    while len(seen) < 2_000:
+        assert time.monotonic() < deadline_s
+        assert writer.is_alive()
+        records, stable = prices.read_pairs(slots)
+        first, second = records["update_id"][:5_000], records["update_id"][5_000:]
+        assert (stable[:5_000] == stable[5_000:]).all()
+        apart += (first - second)[stable[:5_000]].tolist()
+        seen.update(second[stable[:5_000]].tolist())
+    stop.set()
+    writer.join(30)
+
+    assert writer.exitcode == 0
+    assert set(apart) == {0, 1}
 
 
 def test_ten_seconds_of_reading_beside_a_writer_at_full_speed_find_no_torn_record(shm, regions):

@@ -13,5 +13,7 @@ def bench(make_config, manual_clock):
     config = load_config(make_config({"tracker.max_life_s": 60.0}))
     create_regions(config.shm)
     regions = attach_regions(config.shm, reads=(), writes=tuple(RegionKind), timeout_s=0)
-    yield Bench(config, regions, manual_clock)
+    subject = Bench(config, regions, manual_clock)
+    yield subject
+    subject.neighbours.close()
     remove_regions(config.shm)

@@ -18,6 +18,7 @@ from spreadscan.shm.record_table import route_index
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
 from spreadscan.tracker.baseline import BASELINE_NAME, Baselines
 from spreadscan.tracker.episode import Route
+from spreadscan.tracker.legs import LegReader, LivingPipeline
 from spreadscan.tracker.windows import SpreadWindows
 
 ROUTES = [Route("d", name, 0, number, 4, 1) for number, name in enumerate("abc")]
@@ -36,11 +37,16 @@ def bench(make_config, manual_clock):
     subject = Bench(config, regions, manual_clock)
     subject.data_dir.mkdir(parents=True)
     yield subject
+    subject.neighbours.close()
     remove_regions(config.shm)
 
 
 def published(bench, symbol_id=7):
     return bench.regions.baseline.read(route_index(bench.direction.direction_id, symbol_id))
+
+
+def baselines_of(bench):
+    return Baselines(bench, LegReader(bench, LivingPipeline(bench)))
 
 
 def rounds(bench, baselines, spreads_bps, **more):
@@ -96,7 +102,7 @@ def test_rounds_in_which_nobody_looked_hold_nothing():
 
 
 def test_usual_spread_is_published_once_there_are_enough_looks(bench):
-    baselines = Baselines(bench)
+    baselines = baselines_of(bench)
 
     rounds(bench, baselines, [10.0, 12.0, 14.0])
     early = published(bench)
@@ -112,7 +118,7 @@ def test_usual_spread_is_published_once_there_are_enough_looks(bench):
 
 
 def test_looks_at_a_leg_that_cannot_be_believed_count_for_nothing(bench):
-    baselines = Baselines(bench)
+    baselines = baselines_of(bench)
 
     rounds(bench, baselines, [10.0] * 4)
     rounds(bench, baselines, [500.0] * 20, flags=SlotFlag.DISCONNECTED)
@@ -120,8 +126,17 @@ def test_looks_at_a_leg_that_cannot_be_believed_count_for_nothing(bench):
     assert published(bench)["samples"] == 0
 
 
+def test_looks_at_a_leg_that_the_engine_calls_frozen_count_for_nothing(bench):
+    baselines = baselines_of(bench)
+    bench.freeze(bench.direction.spot_source)
+
+    rounds(bench, baselines, [10.0] * 8)
+
+    assert published(bench)["samples"] == 0
+
+
 def test_window_is_bounded_and_forgets_what_is_older(bench):
-    baselines = Baselines(bench)
+    baselines = baselines_of(bench)
 
     rounds(bench, baselines, [10.0] * 12)
     rounds(bench, baselines, [50.0] * 10)
@@ -131,11 +146,11 @@ def test_window_is_bounded_and_forgets_what_is_older(bench):
 
 
 def test_baselines_are_known_again_after_a_restart(bench):
-    first = Baselines(bench)
+    first = baselines_of(bench)
     rounds(bench, first, [10.0, 11.0, 12.0, 13.0, 14.0])
     first.close(10.0)
 
-    second = Baselines(bench)
+    second = baselines_of(bench)
     rounds(bench, second, [12.0])
 
     assert published(bench)["samples"] == 6
@@ -143,12 +158,12 @@ def test_baselines_are_known_again_after_a_restart(bench):
 
 
 def test_what_is_older_than_the_window_is_not_known_after_a_restart(bench):
-    first = Baselines(bench)
+    first = baselines_of(bench)
     rounds(bench, first, [10.0] * 6)
     first.close(10.0)
     bench.clock.advance(3600)
 
-    rounds(bench, Baselines(bench), [12.0])
+    rounds(bench, baselines_of(bench), [12.0])
 
     assert published(bench)["samples"] == 0
 
@@ -157,7 +172,7 @@ def test_what_is_older_than_the_window_is_not_known_after_a_restart(bench):
 def test_damaged_file_is_told_and_begun_anew(bench, caplog, content):
     (bench.data_dir / BASELINE_NAME).write_bytes(content)
 
-    baselines = Baselines(bench)
+    baselines = baselines_of(bench)
     rounds(bench, baselines, [10.0] * 5)
     baselines.close(10.0)
 
@@ -167,7 +182,7 @@ def test_damaged_file_is_told_and_begun_anew(bench, caplog, content):
 
 
 def test_route_that_leaves_the_universe_has_its_baseline_taken_back(bench):
-    baselines = Baselines(bench)
+    baselines = baselines_of(bench)
     rounds(bench, baselines, [10.0] * 5)
     before = published(bench)["samples"]
     bench.publish({8: "ETH-USDT"})
@@ -191,7 +206,7 @@ def test_tracker_keeps_baselines_beside_its_episodes(bench):
 
 
 def test_operator_sees_what_is_usual_by_name_and_nothing_without_a_pipeline(bench):
-    rounds(bench, Baselines(bench), [10.0, 12.0, 14.0, 12.0])
+    rounds(bench, baselines_of(bench), [10.0, 12.0, 14.0, 12.0])
 
     shown = baselines_now(bench.config)
     remove_regions(bench.config.shm)

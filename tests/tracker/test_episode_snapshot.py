@@ -16,21 +16,34 @@ from tracker_cases import (
 from spreadscan.config import RoundTripFees
 from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.tracker.columns import MOMENT_FIELDS
-from spreadscan.tracker.snapshot import evaluate, watch
+from spreadscan.tracker.snapshot import Legs, Limits, evaluate, watch
 
 MAX_AGE_NS = 1_000
+LIMITS = Limits(MAX_AGE_NS, 2_000.0)
 FEES = {DIRECTION: RoundTripFees(usual_bps=FEE_BPS)}
 GOOD_SPOT, GOOD_FUTURES = quote(99.9, 100.0), quote(100.5, 100.6)
 
 
-def look(spot=GOOD_SPOT, futures=GOOD_FUTURES, *, epochs=3, stable=(True, True), fees=FEES):
+def look(
+    spot=GOOD_SPOT,
+    futures=GOOD_FUTURES,
+    *,
+    epochs=3,
+    stable=(True, True),
+    vouched=(True, True),
+    fees=FEES,
+):
     subject = opened_case()
     return evaluate(
         watch(subject.book.routes(subject.book.rows), fees),
-        (np.stack([spot, futures]), np.array(stable)),
-        np.full(8, epochs, dtype=np.uint64),
+        Legs(
+            np.stack([spot, futures]),
+            np.array(stable),
+            np.full(2, epochs, dtype=np.uint64),
+            np.array(vouched),
+        ),
         NOW_NS,
-        MAX_AGE_NS,
+        LIMITS,
     )
 
 
@@ -81,6 +94,18 @@ def test_leg_that_could_not_be_read_without_tearing_is_unusable(stable):
     assert not look(stable=stable).usable[0]
 
 
+@pytest.mark.parametrize("vouched", [(True, False), (False, True)])
+def test_leg_that_nobody_vouches_for_is_unusable(vouched):
+    assert not look(vouched=vouched).usable[0]
+
+
+@pytest.mark.parametrize(
+    ("bid", "is_usable"), [(119.99, True), (120.0, False), (80.01, True), (80.0, False)]
+)
+def test_spread_beyond_belief_is_unusable_either_way(bid, is_usable):
+    assert look(futures=quote(bid, bid + 0.1)).usable[0] == is_usable
+
+
 def test_even_epoch_means_that_nobody_owns_the_source():
     dead = {"spot": quote(99.9, 100.0, epoch=4), "futures": quote(100.5, 100.6, epoch=4)}
 
@@ -127,10 +152,14 @@ def test_slots_stand_spot_first_then_futures():
 def test_nothing_to_watch_gives_empty_arrays():
     seen = evaluate(
         watch([], FEES),
-        (np.zeros(0, dtype=GOOD_SPOT.dtype), np.zeros(0, dtype=bool)),
-        np.zeros(8, dtype=np.uint64),
+        Legs(
+            np.zeros(0, dtype=GOOD_SPOT.dtype),
+            np.zeros(0, dtype=bool),
+            np.zeros(0, dtype=np.uint64),
+            np.zeros(0, dtype=bool),
+        ),
         NOW_NS,
-        MAX_AGE_NS,
+        LIMITS,
     )
 
     assert seen.usable.tolist() == []

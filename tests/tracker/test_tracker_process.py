@@ -102,6 +102,56 @@ def test_dead_feed_converges_nothing(bench, tracker):
     assert bench.counts() == (1, 1, 0, 0)
 
 
+@pytest.mark.parametrize("name", ["spread-engine", "feed-okx-spot", "feed-binance-futures"])
+def test_prices_that_a_dead_process_left_converge_nothing(bench, tracker, name):
+    bench.push()
+    bench.put_prices(spread_bps=0.0)
+    bench.neighbours.kill(name)
+
+    tracker.step()
+    before = bench.counts()
+    bench.neighbours.begin(name)
+    tracker.step()
+
+    assert before == (1, 1, 0, 0)
+    assert bench.counter(TrackerCounter.EPISODES_CONVERGED) == 1
+
+
+@pytest.mark.parametrize("name", ["spread-engine", "feed-okx-spot"])
+def test_prices_under_a_process_that_hangs_converge_nothing(bench, tracker, name):
+    bench.push()
+    bench.put_prices(spread_bps=0.0)
+    silence_ns = bench.config.engine.feed_silence_ms * 1_000_000
+    bench.neighbours.beat(name, bench.clock.monotonic_ns() - silence_ns - 1)
+
+    tracker.step()
+
+    assert bench.counts() == (1, 1, 0, 0)
+
+
+def test_leg_that_the_engine_calls_frozen_converges_nothing_until_it_moves(bench, tracker):
+    bench.push()
+    bench.put_prices(spread_bps=0.0)
+    bench.freeze(bench.direction.futures_source)
+
+    tracker.step()
+    before = bench.counts()
+    bench.freeze(bench.direction.futures_source, is_frozen=False)
+    tracker.step()
+
+    assert before == (1, 1, 0, 0)
+    assert bench.counts() == (1, 0, 1, 0)
+
+
+def test_spread_that_cannot_be_true_converges_nothing(bench, tracker):
+    bench.push()
+    bench.put_prices(spread_bps=-bench.config.engine.max_spread_bps - 1)
+
+    tracker.step()
+
+    assert bench.counts() == (1, 1, 0, 0)
+
+
 def test_restart_resumes_the_same_episodes(bench, tracker):
     bench.push()
     tracker.step()
@@ -160,6 +210,7 @@ def test_ring_made_anew_is_read_from_its_beginning(bench, tracker):
         bench.push()
     tracker.step()
     tracker.close()
+    bench.neighbours.close()
     remove_regions(bench.config.shm)
     create_regions(bench.config.shm)
     regions = attach_regions(bench.config.shm, reads=(), writes=tuple(RegionKind), timeout_s=0)
@@ -169,6 +220,7 @@ def test_ring_made_anew_is_read_from_its_beginning(bench, tracker):
     with contextlib.closing(second.tracker()) as again:
         again.step()
 
+    second.neighbours.close()
     assert bench.counts() == (2, 2, 0, 0)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 
+from neighbours import Neighbours
 from tracker_cases import quote, record, universe
 
 from spreadscan.errors import UniverseError
@@ -9,7 +10,7 @@ from spreadscan.model import SignalType
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.control import ControlReader
 from spreadscan.shm.health import HealthReader, HealthWriter
-from spreadscan.shm.layout import Prices
+from spreadscan.shm.layout import Prices, Routes
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.ring import RingWriter
 from spreadscan.tracker.parts import ledger_parts
@@ -36,6 +37,7 @@ class Bench:
         self.publish({7: "BTC-USDT", 8: "ETH-USDT"})
         self.universe = load_universe(self.folder)
         self.ring = RingWriter(regions.ring)
+        self.neighbours = Neighbours(config, regions)
         self.ticks_left = 0
         self.waited_s = []
         self.ready_statuses = []
@@ -87,6 +89,13 @@ class Bench:
     def push(self, kind=SignalType.OPEN, **more):
         values = {"time_ns": self.clock.monotonic_ns(), "direction": self.direction.direction_id}
         assert self.ring.push(record(kind, **(values | more)))
+
+    def freeze(self, source, *, symbol_id=7, is_frozen=True):
+        """Mark a leg as the engine marks one that stands still while its symbol moves elsewhere."""
+        word, bit = divmod(slot_of(source, symbol_id), 64)
+        self.regions.routes.table.mapping.store_word(
+            Routes.SUSPECTS + 8 * word, int(is_frozen) << bit
+        )
 
     def put_prices(self, *, spread_bps, symbol_id=7, flags=0, age_ns=0):
         """Put a spot book at 100 and a perpetual `spread_bps` above it into the store."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 
+from neighbours import Neighbours
 from tracker_cases import quote, record, universe
 
 from spreadscan.config import load_config
@@ -89,6 +90,7 @@ class Host:
         self.regions = attach_regions(
             self.config.shm, reads=(), writes=tuple(RegionKind), timeout_s=0
         )
+        self.neighbours = Neighbours(self.config, self.regions)
         self.direction = self.config.directions[0]
         self.slot = program_named("spread-tracker").health_slot
         self.children = []
@@ -168,4 +170,5 @@ class Host:
         for child in self.children:
             child.kill()
             child.wait()
+        self.neighbours.close()
         remove_regions(self.config.shm)
