@@ -87,8 +87,9 @@ def inventory(box, workshop, variables):
     return write_inventory(workshop / "inventory.json", box.ssh, variables)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def before(box):
+    """What the bare machine holds, listed before anything is done to it."""
     return set(box.ssh.run(LEFT, check=False).stdout.splitlines())
 
 
