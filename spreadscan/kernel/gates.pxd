@@ -38,7 +38,7 @@ cdef inline int judge_leg(
         return GATE_QUARANTINED if leg.data.flags & FLAGS_QUARANTINED else GATE_UNUSABLE
     if not epoch & 1 or leg.data.epoch != <uint16_t>epoch:
         return GATE_DEAD_EPOCH
-    if not leg.data.bid < leg.data.ask:
+    if not 0 < leg.data.bid < leg.data.ask:
         return GATE_CROSSED
     if now - leg.data.received_ns > max_age_ns:
         return GATE_STALE

@@ -4,10 +4,12 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from spreadscan.kernel.memory cimport (
-    MAX_SYMBOLS, control_t, load_acquire_u64, ring_push, ring_t, signal_t,
+    MAX_SYMBOLS, RING_CAPACITY, control_t, count, health_slot_t, load_acquire_u64,
+    load_relaxed_u64, ring_push, ring_t, signal_t,
 )
 from spreadscan.kernel.records cimport record_write, route_state_t, routes_t
 from spreadscan.kernel.route_table cimport leg_t, route_t
+from spreadscan.kernel.scan_numbers cimport COUNT_SIGNALS_OPEN, KIND_CLOSE, KIND_OPEN
 
 
 cdef enum:
@@ -15,16 +17,20 @@ cdef enum:
     # is room, so that none is lost.
     SPILL_CAPACITY = 4096
     STATE_WORDS = 4
-    TYPE_CLOSE = 3          # model.SignalType
     # What became of a signal.
     SENT = 0
     SPILLED = 1
     CONFLATED = 2
+    KILLED = 3
+    FULL = 4
+    # The ring has room again for whoever was turned away.
+    ROOM_AGAIN = SPILL_CAPACITY
 
 
 cdef struct outbox_t:
     ring_t* ring
     uint64_t* cached_head
+    health_slot_t* health
     const control_t* control
     routes_t* routes
     signal_t* spill         # SPILL_CAPACITY records, oldest first
@@ -41,7 +47,7 @@ cdef inline void note_state(routes_t* routes, const signal_t* record) noexcept n
     state.time_ns = record.time_ns
     state.opening = record.opening
     state.type = record.type
-    state.is_open = record.type != TYPE_CLOSE
+    state.is_open = record.type != KIND_CLOSE
     state.net_bps = record.net_bps
     record_write(
         &routes.states[record.direction * MAX_SYMBOLS + record.symbol_id], &state, STATE_WORDS
@@ -49,48 +55,48 @@ cdef inline void note_state(routes_t* routes, const signal_t* record) noexcept n
 
 
 cdef inline void end_quietly(routes_t* routes, route_t* route) noexcept nogil:
-    # The route is closed and no signal says so. The state's only writer may read it as it is.
+    # The route is closed and no signal says so, nor what waits in the spill. The state's only
+    # writer may read it as it is.
     cdef route_state_t state = routes.states[state_index(route)]
     route.is_open = route.is_resumed = False
+    route.void_through = route.opening
     if state.is_open:
         state.is_open = 0
         record_write(&routes.states[state_index(route)], &state, STATE_WORDS)
 
 
-cdef inline bint push(outbox_t* outbox, signal_t* record) noexcept nogil:
+cdef inline int push(outbox_t* outbox, signal_t* record) noexcept nogil:
     # Looked at with every signal: once KILL is set none may leave, whoever has not noticed yet.
     # sync: pairs with the store_release of spread-ctl's command.
     if load_acquire_u64(&outbox.control.is_killed):
-        return False
+        return KILLED
     if not ring_push(outbox.ring, outbox.cached_head, record):
-        return False
+        return FULL
     note_state(outbox.routes, record)
+    count(outbox.health, COUNT_SIGNALS_OPEN - KIND_OPEN + record.type, 1)
     outbox.pushed += 1
-    return True
+    return SENT
 
 
 cdef inline int send(outbox_t* outbox, signal_t* record, bint may_be_conflated) noexcept nogil:
     # An opening or ending may be sent only while the spill has room; the caller has looked.
     # What waits in the spill goes first, or an ending could overtake its opening.
-    if outbox.spill_count == 0 and push(outbox, record):
-        return SENT
+    cdef int outcome = FULL if outbox.spill_count else push(outbox, record)
+    if outcome != FULL:
+        return outcome
     if may_be_conflated:
-        # The next change of the route says all that this one would have said.
         return CONFLATED
     outbox.spill[outbox.spill_count] = record[0]
     outbox.spill_count += 1
     return SPILLED
 
 
-cdef inline void flush(outbox_t* outbox) noexcept nogil:
-    cdef int done = 0, index
-    while done < outbox.spill_count and push(outbox, &outbox.spill[done]):
-        done += 1
-    if done == 0:
-        return
-    for index in range(done, outbox.spill_count):
-        outbox.spill[index - done] = outbox.spill[index]
-    outbox.spill_count -= done
+cdef inline bint has_room_again(const outbox_t* outbox) noexcept nogil:
+    # sync: pairs with the consumer's store_release of head.
+    return (
+        load_relaxed_u64(&outbox.ring.tail) - load_acquire_u64(&outbox.ring.head)
+        <= RING_CAPACITY - ROOM_AGAIN
+    )
 
 
 cdef inline void describe(

@@ -10,10 +10,13 @@ from spreadscan.kernel.memory cimport SLOT_COUNT, price_data_t
 
 cdef struct leg_t:
     price_data_t data
-    uint64_t sequence
+    uint64_t sequence   # of data; odd when there is none
+    # When it could last be believed; 0 = never. A price of which nothing is believed is no move.
+    double believed_bid
+    double believed_ask
+    uint32_t moves      # times that those changed
     uint8_t is_stable
-    uint8_t is_asked        # looked at whether or not its sequence has moved
-    uint32_t moves      # times that bid or ask changed
+    uint8_t is_asked    # its routes are to be evaluated whether or not it changed
     int first_route     # in route_of_slot
     int route_count
 
@@ -25,6 +28,7 @@ cdef struct route_t:
     double fee_bps
     double signalled_net_bps
     uint32_t opening
+    uint32_t void_through   # openings up to this one that wait in the spill are not told any more
     uint16_t symbol_id
     uint8_t direction
     uint8_t is_open
@@ -81,7 +85,9 @@ cdef inline void link_legs(route_table_t* table) noexcept:
             leg.route_count += 1
 
 
-cdef inline route_t* same_route(const route_table_t* table, const route_t* wanted) noexcept:
+cdef inline route_t* same_route(
+    const route_table_t* table, const route_t* wanted
+) noexcept nogil:
     # The route over the same legs under the same numbers, or NULL; a leg has a dozen at most.
     cdef const leg_t* leg
     cdef route_t* route

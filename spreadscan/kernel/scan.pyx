@@ -2,8 +2,9 @@
 # cython: cdivision=True
 """The engine as Python sees it: its routes, its limits, one kernel call a pass.
 
-The pass itself stands in scan_pass.pxd. Beside it: route_table.pxd (routes and legs), gates.pxd and
-stillness.pxd (what may be believed), waiting.pxd (confirmation), money.pxd (funding, z), outbox.pxd
+The pass itself stands in scan_pass.pxd, and what it makes of one route in evaluate.pxd. Beside them:
+engine_state.pxd (all that is known), route_table.pxd (routes and legs), gates.pxd and stillness.pxd
+(what may be believed), waiting.pxd (confirmation), money.pxd (funding, z), outbox.pxd and spill.pxd
 (the way into the ring), engine_wait.pxd (sleeping). The formulas are those of engine/spread.py.
 """
 
@@ -12,24 +13,23 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
-from spreadscan.kernel cimport gates, scan_pass as steps
+from spreadscan.kernel cimport gates, scan_numbers as steps
+from spreadscan.kernel.engine_state cimport engine_t, look_at_everything
 from spreadscan.kernel.engine_wait cimport is_anything_dirty, sleep_until_woken
 from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.memory cimport (
     DirtyBits, MAX_DIRECTIONS, MAX_SYMBOLS, Mapping, PriceSlots, RING_CAPACITY, SLOT_COUNT,
     SignalRing, control_t, count, cpu_relax, now_ns, signal_t,
 )
-from spreadscan.kernel.outbox cimport (
-    SPILL_CAPACITY, TYPE_CLOSE, end_quietly, flush, note_state, state_index,
-)
+from spreadscan.kernel.outbox cimport SPILL_CAPACITY, end_quietly, note_state, state_index
 from spreadscan.kernel.records cimport baseline_t, funding_t, route_state_t, routes_t
 from spreadscan.kernel.route_table cimport (
     allocate_table, leg_t, link_legs, release_table, route_t, route_table_t, same_route,
 )
-from spreadscan.kernel.scan_pass cimport (
-    COUNT_RESUMED, COUNT_SLEEPS, engine_t, look_at_everything, scan_pass,
-)
-from spreadscan.kernel.stillness cimport stillness_t
+from spreadscan.kernel.scan_numbers cimport COUNT_RESUMED, COUNT_SLEEPS
+from spreadscan.kernel.scan_pass cimport scan_pass
+from spreadscan.kernel.spill cimport catch_up
+from spreadscan.kernel.stillness cimport inherit, stillness_t
 from spreadscan.kernel.waiting cimport (
     allocate_waiting, release_waiting, stop_waiting, waiting_t,
 )
@@ -68,7 +68,6 @@ def numbers() -> list[tuple[str, int, int]]:
         ("SignalType.OPEN", steps.KIND_OPEN, SignalType.OPEN),
         ("SignalType.UPDATE", steps.KIND_UPDATE, SignalType.UPDATE),
         ("SignalType.CLOSE", steps.KIND_CLOSE, SignalType.CLOSE),
-        ("SignalType.CLOSE", TYPE_CLOSE, SignalType.CLOSE),
         ("SIGNAL_VERSION", steps.SIGNAL_VERSION, layout.SIGNAL_VERSION),
         ("SIGNAL_PAYLOAD_BYTES", steps.PAYLOAD_BYTES, layout.SIGNAL_PAYLOAD_BYTES),
         ("EngineCounter.PASSES", steps.COUNT_PASSES, counters.PASSES),
@@ -170,6 +169,7 @@ cdef class Scanner:
         self.engine.baseline = <const baseline_t*>self.baseline.base
         self.engine.outbox.ring = self.ring.ring
         self.engine.outbox.cached_head = &self.ring.cached_head
+        self.engine.outbox.health = self.engine.health
         self.engine.outbox.control = self.engine.control
         self.engine.outbox.routes = <routes_t*>self.routes.base
         self.note_last_signal()
@@ -233,8 +233,9 @@ cdef class Scanner:
 
         A route that was there before keeps its state, whatever its fee was: open stays open. One
         that is gone is dropped without a signal. One that is new begins closed, or resumed where
-        an earlier engine left it open. Every leg is read afresh with the next pass, so nothing that
-        changed before is missed; confirmation begins anew.
+        an earlier engine left it open. Every route is looked at with the next pass, so nothing that
+        changed before is missed; confirmation begins anew. Legs that stay keep what is known of
+        them: one that stands still does not become believable by a reload, nor by a restart.
 
         Raises:
             IndexError: a slot, direction or symbol does not exist; the routes are the same as
@@ -258,13 +259,27 @@ cdef class Scanner:
             release_waiting(&waiting)
             raise
         self.take_over_states(&table)
+        self.take_over_legs(&table)
         release_table(&self.engine.table)
         release_waiting(&self.engine.waiting)
         self.engine.table, self.engine.waiting = table, waiting
-        # Numbers of symbols may mean other legs now.
-        memset(self.engine.stillness, 0, MAX_SYMBOLS * sizeof(stillness_t))
-        memset(self.engine.outbox.routes.suspects, 0, sizeof(self.engine.outbox.routes.suspects))
         look_at_everything(&self.engine)
+
+    cdef void take_over_legs(self, route_table_t* table):
+        cdef leg_t* before
+        cdef leg_t* leg
+        cdef int slot
+        for slot in range(SLOT_COUNT):
+            before, leg = &self.engine.table.legs[slot], &table.legs[slot]
+            if before.route_count and leg.route_count:
+                leg.data, leg.sequence = before.data, before.sequence
+                leg.is_stable, leg.moves = before.is_stable, before.moves
+                leg.believed_bid, leg.believed_ask = before.believed_bid, before.believed_ask
+            else:
+                inherit(
+                    &self.engine.stillness[slot % MAX_SYMBOLS], self.engine.outbox.routes,
+                    slot // MAX_SYMBOLS, slot % MAX_SYMBOLS, leg.route_count > 0,
+                )
 
     cdef void take_over_states(self, route_table_t* table):
         cdef route_t* before
@@ -283,13 +298,15 @@ cdef class Scanner:
             if before != NULL:
                 route.is_open, route.is_resumed = before.is_open, before.is_resumed
                 route.signalled_net_bps = before.signalled_net_bps
-                route.opening = before.opening
+                route.opening, route.void_through = before.opening, before.void_through
                 continue
             state = &self.engine.outbox.routes.states[state_index(route)]
             route.opening = max(
                 <object>state.opening,
                 self.past_openings.pop((route.direction, route.symbol_id), 0),
             )
+            # One that is resumed is to be told again under its number.
+            route.void_through = route.opening - (state.is_open != 0)
             if state.is_open:
                 route.is_open = route.is_resumed = True
                 route.signalled_net_bps = state.net_bps
@@ -352,8 +369,7 @@ cdef class Scanner:
                 if self.sleep(min(self.wait_bound_ns, limit_ns)) < 0:
                     break
             now = now_ns()
-        if self.engine.outbox.spill_count:
-            flush(&self.engine.outbox)
+        catch_up(&self.engine, now)
         return busy
 
     cdef int sleep(self, int64_t limit_ns) noexcept nogil:

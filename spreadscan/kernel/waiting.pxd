@@ -1,7 +1,7 @@
 # Crossings that wait to be confirmed, by a number of quotes or by time. Few at once, so a plain
 # list: what is next due is looked for only when something was.
 
-from libc.stdint cimport INT64_MAX, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from spreadscan.kernel.route_table cimport route_t, route_table_t
@@ -11,6 +11,8 @@ cdef struct crossing_t:
     int64_t since_ns
     uint32_t updates        # quotes of its legs that bore it out
     int place               # in the list
+    uint16_t spot_epoch     # of its legs when it began
+    uint16_t futures_epoch
 
 
 cdef struct waiting_t:

@@ -1,5 +1,6 @@
 """The truth gate: what holds a signal back, for how long, and that it is counted and seen."""
 
+import math
 import time
 
 import numpy as np
@@ -316,3 +317,90 @@ def test_limits_and_thresholds_change_between_two_passes(make_market):
     market.reconfigure(open_net_bps=20.0, rearm_net_bps=15.0)
 
     assert (before, at_once, scanned(market)) == ([], [OPEN], [CLOSE])
+
+
+def test_being_looked_at_again_without_a_quote_confirms_nothing(make_market):
+    market = make_market(confirm_updates=2)
+    market.watch(SYMBOL)
+    market.spread(-50)
+    scanned(market)
+    bid = 100.0 * 1.0036
+    market.quote(FUTURES, SYMBOL, bid, bid + 0.01)
+    first = scanned(market)
+
+    market.command(PAUSED_SYMBOLS=1 << 9)
+    by_nobody = scanned(market)
+    market.quote(FUTURES, SYMBOL, bid, bid + 0.01)
+
+    assert (first, by_nobody, scanned(market)) == ([], [], [OPEN])
+
+
+def test_leg_without_a_price_in_between_begins_a_confirmation_anew(make_market):
+    market = make_market(confirm_ms=50)
+    market.watch(SYMBOL)
+    market.spread(10)
+    now_ns = time.monotonic_ns()
+    market.scanner.scan_at(now_ns)
+
+    market.quote(SPOT, SYMBOL, 0.0, 0.0, flags=SlotFlag.NEVER_WRITTEN)
+    market.scanner.scan_at(now_ns + 10 * MS)
+    market.quote(SPOT, SYMBOL, 99.99, 100.0)
+    market.scanner.scan_at(now_ns + 60 * MS)
+    early = market.types()
+    market.scanner.scan_at(now_ns + 110 * MS)
+
+    assert (early, market.types()) == ([], [OPEN])
+
+
+def test_feed_that_died_and_came_back_unseen_begins_a_confirmation_anew(make_market):
+    market = make_market(confirm_ms=1_000)
+    market.watch(SYMBOL)
+    market.spread(10)
+    now_ns = time.monotonic_ns()
+    market.scanner.scan_at(now_ns)
+
+    market.set_epoch(SPOT, EPOCH + 2)
+    market.quote(SPOT, SYMBOL, 99.99, 100.0, epoch=EPOCH + 2)
+    market.scanner.scan_at(now_ns + 900 * MS)
+    market.scanner.scan_at(now_ns + 1_000 * MS)
+    early = market.types()
+    market.scanner.scan_at(now_ns + 1_900 * MS)
+
+    assert (early, market.types()) == ([], [OPEN])
+
+
+# What the legs are at the time of the signal.
+
+
+def test_death_of_a_feed_is_seen_in_every_pass(market):
+    market.watch(SYMBOL)
+    market.spread(-50)
+    market.scanner.scan()
+    market.set_epoch(SPOT, EPOCH + 1)
+    bid = 100.0 * 1.01
+    market.quote(FUTURES, SYMBOL, bid, bid + 0.01)
+
+    assert scanned(market) == []
+    assert set(held_back(market)) == {(0, Gate.DEAD_EPOCH)}
+
+
+def test_each_signal_carries_its_own_time_and_not_that_of_its_pass(market):
+    symbols = range(50)
+    market.watch(*symbols)
+    for symbol in symbols:
+        market.spread(10, symbol=symbol)
+    market.scanner.scan()
+
+    times = market.signals()["time_ns"].tolist()
+    assert times == sorted(times)
+    assert len(set(times)) > len(symbols) // 2
+
+
+@pytest.mark.parametrize("side", [SPOT, FUTURES])
+def test_size_that_is_no_number_opens_nothing(market, side):
+    market.watch(SYMBOL)
+    market.quote(SPOT, SYMBOL, 99.99, 100.0, qty=math.nan if side == SPOT else 10.0)
+    market.quote(FUTURES, SYMBOL, 101.0, 101.1, qty=math.nan if side == FUTURES else 10.0)
+
+    assert scanned(market) == []
+    assert {gate for _, gate in held_back(market)} == {Gate.SIZE}

@@ -128,17 +128,6 @@ def test_leg_that_may_not_be_believed_does_not_close_a_route_over_a_reload(marke
     assert market.scanner.open_routes == 1
 
 
-def test_signals_that_wait_for_room_are_sent_though_their_route_is_gone(market):
-    market.watch(SYMBOL)
-    market.fill_ring()
-    market.spread(10)
-    market.scanner.scan()
-    market.watch(8)
-    market.signals()
-
-    assert scanned(market) == [OPEN]
-
-
 def test_refused_routes_leave_everything_as_it_was(market):
     opened(market, SYMBOL)
 

@@ -84,6 +84,8 @@ def test_more_openings_than_the_spill_holds_are_late_but_not_lost(market):
 
     for symbol in range(1_000):
         market.spread(10, symbol=symbol)
+    # What waited goes first, then those that were turned away are looked at.
+    market.scanner.scan()
     market.scanner.scan()
 
     found = market.signals()
