@@ -7,6 +7,7 @@ host that cannot do that skips them and says why.
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,8 @@ def _able_host():
     """Whether this host can build and run machines; what it lacks is said in one line."""
     from machine_images import is_root, root_file_system  # noqa: PLC0415 - only where these run
 
+    # A run that is told to end gives its machines back like one that is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not is_root():
         pytest.skip("this host cannot run machines: found an ordinary user, expected root")
     if shutil.which("apt-get") is None:
