@@ -6,10 +6,14 @@ missed. Such an answer is weighed once, when it has settled.
 
 Some things only look like it, and are no contradictions: an exchange whose REST and stream do not
 mean the same by a best price (they disagree about symbols of lively connections all the time), and
-single symbols of that kind (a fresh quote is what the one before was, and REST still disagrees).
+single symbols of that kind. A symbol therefore has to earn its word: REST must have agreed with it
+before it speaks against its connection alone, and each time it was acted upon it owes twice as many
+agreements, about different quotes, before it is evidence again.
 """
 
 from collections.abc import Iterable
+
+import msgspec
 
 from spreadscan.feed.seen import Book, ConnectionSeen, Seen, SilenceLimits, SpotAnswer
 
@@ -21,6 +25,20 @@ SAME = 1e-9
 USUAL_SHARE, USUAL_COUNT = 0.2, 3
 FADING = 0.9
 ENOUGH = 20.0
+MOST_OWED = 64
+# So many symbols that REST never agreed with are believed together.
+STRANGERS_BELIEVED = 2
+
+
+class _Standing(msgspec.Struct):
+    """What a symbol's word is worth."""
+
+    owed: int = 1
+    """Quotes that REST has to agree with before its word counts alone."""
+    acted: int = 0
+    """How often something was done about it."""
+    agreed: Book | None = None
+    """The quote that REST agreed with last."""
 
 
 class Contradictions:
@@ -31,8 +49,8 @@ class Contradictions:
         self._settle_ns = round(limits.settle_s * S_TO_NS)
         # On lively connections, lately.
         self._agreed = self._differed = 0.0
-        self._acted: dict[str, Book] = {}
-        """What those stored that were acted upon."""
+        self._is_comparable = False
+        self._standings: dict[str, _Standing] = {}
         self.settled: SpotAnswer | None = None
         """The latest answer that may be judged by."""
         self.agreeing: frozenset[str] = frozenset()
@@ -52,20 +70,19 @@ class Contradictions:
             symbol for symbol in silent if _is_same(answer.books[symbol], seen.book(symbol))
         )
         differing = silent - self.agreeing
-        self._acted = {
-            symbol: book for symbol, book in self._acted.items() if symbol not in self.agreeing
-        }
+        for symbol in self.agreeing:
+            self._agree(symbol, seen.book(symbol))
         lively = frozenset(
             symbol
             for row in seen.connections
             if row.last_quote_ns > answer.answered_ns
             for symbol in row.carried
         )
-        is_comparable = self._is_comparable(len(lively & self.agreeing), len(lively & differing))
+        self._is_comparable = self._compare(len(lively & self.agreeing), len(lively & differing))
         self.symbols = frozenset(
             symbol
-            for symbol in (differing if is_comparable else ())
-            if self._acted.get(symbol) != seen.book(symbol)
+            for symbol in (differing if self._is_comparable else ())
+            if not (self._standing(symbol).acted and self._standing(symbol).owed)
         )
         return True
 
@@ -74,13 +91,39 @@ class Contradictions:
         assert self.settled is not None
         if connection.last_quote_ns >= self.settled.asked_ns:
             return 0
-        return len(self.symbols.intersection(connection.carried))
+        differing = self.symbols.intersection(connection.carried)
+        known = sum(self._standing(symbol).owed == 0 for symbol in differing)
+        return len(differing) if len(differing) - known >= STRANGERS_BELIEVED else known
 
-    def acted(self, symbols: Iterable[str], seen: Seen) -> None:
-        """Note that something is done about these: what they store then is no news again."""
-        self._acted.update((symbol, seen.book(symbol)) for symbol in symbols)
+    def speaks_for(self, symbols: Iterable[str], since_ns: int) -> bool:
+        """Return whether REST, asked after a time, agrees with symbols that were silent since."""
+        answer = self.settled
+        return (
+            answer is not None
+            and answer.failure is None
+            and answer.asked_ns >= since_ns
+            and self._is_comparable
+            and not self.agreeing.isdisjoint(symbols)
+            and self.symbols.isdisjoint(symbols)
+        )
 
-    def _is_comparable(self, agreeing: int, differing: int) -> bool:
+    def acted(self, symbols: Iterable[str]) -> None:
+        """Note that something is done about these: they have to earn their word anew."""
+        for symbol in symbols:
+            standing = self._standings.setdefault(symbol, _Standing())
+            standing.owed = min(2**standing.acted, MOST_OWED)
+            standing.acted += 1
+
+    def _agree(self, symbol: str, book: Book) -> None:
+        standing = self._standings.setdefault(symbol, _Standing())
+        if standing.agreed != book:
+            standing.agreed = book
+            standing.owed = max(0, standing.owed - 1)
+
+    def _standing(self, symbol: str) -> _Standing:
+        return self._standings.get(symbol) or _Standing()
+
+    def _compare(self, agreeing: int, differing: int) -> bool:
         """Return whether REST and stream usually agree, and remember how it was now."""
         was_agreed, was_differed = self._agreed, self._differed
         self._agreed = was_agreed * FADING + agreeing

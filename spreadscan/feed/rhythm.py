@@ -3,7 +3,10 @@
 Time is cut into turns; what counts is the share of turns in which something came, not how much: the
 burst of snapshots after a subscription weighs no more than the turns it takes. Where a share p of
 the turns has quotes, n empty ones in a row have a chance of (1 - p) ** n. A pause of twenty mean
-ones has a chance of e ** -20, whatever the rate; that is the limit.
+ones has a chance of e ** -20, whatever the rate; that is the limit of those who are not busy.
+
+The busy have a fixed one, far above what the chance says: what they quote comes in bursts, and a
+lost packet holds everything behind it back until it is sent again, for 3 to 6 s when several are.
 """
 
 import math
@@ -22,7 +25,7 @@ class Rhythm:
 
     Args:
         turn_s: length of a turn; ``count`` is called once in each.
-        limit_s: no longer pause is allowed to the busy, and a quarter of it to everybody.
+        limit_s: how long a pause the busy are allowed.
         quiet_s: a usual limit beyond this tells nothing any more.
     """
 
@@ -49,6 +52,12 @@ class Rhythm:
         """Forget a pause that has another cause: the connection was gone, or we were."""
         self._empty = 0
 
+    def accept(self) -> None:
+        """Count a pause that was taken for an end: it may have been a usual one."""
+        self._turns = self._turns * math.exp(-self._empty / MEMORY_TURNS) + self._empty
+        self._with_quotes *= math.exp(-self._empty / MEMORY_TURNS)
+        self._empty = 0
+
     @property
     def is_known(self) -> bool:
         """Whether anything ever came."""
@@ -60,7 +69,7 @@ class Rhythm:
         share = self._with_quotes / (self._turns + PRIOR_TURNS)
         if share == 0:
             return None
-        usual_s = -MEAN_PAUSES * self._turn_s / math.log1p(-share)
         if share >= BUSY_SHARE:
-            usual_s = min(usual_s, self._limit_s)
-        return max(usual_s, self._limit_s / 4) if usual_s <= self._quiet_s else None
+            return self._limit_s
+        usual_s = max(-MEAN_PAUSES * self._turn_s / math.log1p(-share), self._limit_s)
+        return usual_s if usual_s <= self._quiet_s else None

@@ -12,6 +12,9 @@ __all__ = ["Book", "ConnectionSeen", "Seen", "SilenceLimits", "SpotAnswer", "Sym
 
 # REST is asked often enough after it to find what a stall hides before connection_s is over.
 SUSPECT_SHARE = 3 / 8
+# An answer that agrees holds until the next one could have come and settled, and no longer: where
+# REST falls silent too, a stall must still be noticed in time.
+EXCUSE_SHARE = 3 / 4
 
 Book = tuple[float, float]
 """Best bid and best ask."""
@@ -50,6 +53,11 @@ class SilenceLimits(msgspec.Struct, frozen=True, kw_only=True):
     def suspect_s(self) -> float:
         """Return how long a connection may be silent before REST is asked what it misses."""
         return self.connection_s * SUSPECT_SHARE
+
+    @property
+    def excuse_s(self) -> float:
+        """Return for how long a silent connection is excused by an answer, since it was asked."""
+        return self.connection_s * EXCUSE_SHARE
 
     @property
     def doubt_s(self) -> float:

@@ -5,16 +5,17 @@ Each level has its own limit and its own answer:
 
 * a symbol that misses a promised repetition, or that REST contradicts, is unusable and subscribed
   anew; one that is quiet and that REST agrees with stays as it is (``feed/doubt.py``);
-* a connection that pauses for longer than it ever does (``feed/rhythm.py``) is dropped, it alone;
-  so is one that is silent while REST shows that it misses something: the quiet ones are found so;
-* a source without a quote on any connection drops them all;
+* a connection that pauses for longer than it ever does (``feed/rhythm.py``) is dropped, it alone,
+  unless REST has nothing that it did not tell: the market may have paused;
+* so is one that is silent while REST shows that it misses something: the quiet ones are found so;
+* a source without a quote on any connection drops them all, unless REST says the same for it;
 * an exchange both of whose markets are silent, or whose REST fails as well, is down: nothing is
   done about single symbols until quotes are back.
 
 Only quotes count: pongs and acknowledgements prove nothing about them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -62,6 +63,8 @@ class _Line(msgspec.Struct):
     last_quote_ns: int = 0
     dropped_ns: int = 0
     """The life that was told to end."""
+    is_by_rhythm: bool = False
+    """Whether it was for its pause alone."""
     missed: int = 0
     """How often REST knew something that it did not tell, in its present silence."""
 
@@ -107,7 +110,10 @@ class Monitor:
                     self._drop(row, "no quote on any connection", decisions)
             return decisions
         for row in living:
-            if reason := self._stalled(row, seen.now_ns) or self._missing(row, seen, decisions):
+            if reason := self._missing(row, seen, decisions):
+                self._drop(row, reason, decisions)
+            elif reason := self._stalled(row, seen.now_ns):
+                self._lines[row.number].is_by_rhythm = True
                 self._drop(row, reason, decisions)
             else:
                 self._judge_symbols(row, seen, decisions)
@@ -120,8 +126,12 @@ class Monitor:
         for row in connections:
             line = lines[row.number] = self._lines.get(row.number) or self._new_line()
             if line.opened_ns != row.opened_ns:
-                line.opened_ns = row.opened_ns
-                line.rhythm.begin()
+                # Without proof the pause may have been a usual one, and is learnt.
+                if line.is_by_rhythm:
+                    line.rhythm.accept()
+                else:
+                    line.rhythm.begin()
+                line.opened_ns, line.is_by_rhythm = row.opened_ns, False
             if row.opened_ns and row.last_quote_ns:
                 has_new = row.last_quote_ns > line.last_quote_ns
                 line.missed = 0 if has_new else line.missed
@@ -160,6 +170,9 @@ class Monitor:
         limit_s = self._source_limit_s() if is_connected else limits.source_s
         if limit_s is None or silent_s <= limit_s:
             return Level.LIVE
+        carried = [symbol for row in seen.connections for symbol in row.carried]
+        if is_connected and self._is_excused(carried, since_ns, seen.now_ns):
+            return Level.LIVE
         answer = seen.answer
         if answer is not None and answer.failure is not None and answer.asked_ns > since_ns:
             return Level.EXCHANGE_DOWN
@@ -196,7 +209,18 @@ class Monitor:
         silent_s = (now_ns - max(since_ns, self._awake_ns)) / S_TO_NS
         if limit_s is None or silent_s <= limit_s:
             return None
+        if connection.last_quote_ns and self._is_excused(connection.carried, since_ns, now_ns):
+            return None
         return f"no quote for {silent_s:.1f} s, more than its {limit_s:.1f} s"
+
+    def _is_excused(self, symbols: Collection[str], since_ns: int, now_ns: int) -> bool:
+        """Return whether REST, asked lately and well within the silence, knows nothing more."""
+        limits = self._limits
+        asked_ns = max(
+            since_ns + round(limits.suspect_s * S_TO_NS),
+            now_ns - round(limits.excuse_s * S_TO_NS),
+        )
+        return self._contradictions.speaks_for(symbols, asked_ns)
 
     def _missing(self, connection: ConnectionSeen, seen: Seen, decisions: Decisions) -> str | None:
         """Return why a connection that may be a quiet one is none; have REST asked about it."""
@@ -212,7 +236,7 @@ class Monitor:
         if missed < (1 if silent_ns > limits.connection_s * S_TO_NS else MISSED_ENOUGH):
             return None
         known = self._contradictions.symbols.intersection(connection.carried)
-        self._contradictions.acted(known, seen)
+        self._contradictions.acted(known)
         return f"no quote for {silent_ns / S_TO_NS:.1f} s, but REST has others, {missed} times"
 
     def _judge_symbols(self, connection: ConnectionSeen, seen: Seen, decisions: Decisions) -> None:
@@ -224,7 +248,7 @@ class Monitor:
             # Nothing else speaks for the connection either.
             self._drop(connection, f"{len(in_vain)} of its symbols are silent", decisions)
             return
-        self._contradictions.acted(self._contradictions.symbols.intersection(found.dead), seen)
+        self._contradictions.acted(self._contradictions.symbols.intersection(found.dead))
         decisions.unusable += found.dead
         decisions.resubscribe += in_vain
 

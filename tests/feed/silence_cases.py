@@ -16,7 +16,7 @@ def limits(**changes):
         "repeats_every_s": None,
         "connection_s": 8.0,
         "quiet_s": 45.0,
-        "source_s": 10.0,
+        "source_s": 9.0,
         "exchange_s": 15.0,
         "first_data_s": 30.0,
         "max_jump": 0.1,

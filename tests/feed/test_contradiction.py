@@ -1,6 +1,7 @@
 """What a quiet stream does not tell, REST knows; what only looks like it alarms nobody."""
 
 import collections
+import math
 import random
 
 import pytest
@@ -9,6 +10,7 @@ from silence_cases import S, World
 from spreadscan.feed.silence import Level
 
 SPOKEN_FOR_S = 600
+HOUR_S = 3_600
 
 
 class Market(World):
@@ -58,6 +60,26 @@ class Market(World):
 
     def mark(self):
         self.marked_s = self.elapsed_s
+
+
+class Bursts:
+    """Arrivals whose rate wanders: its logarithm is an Ornstein-Uhlenbeck process."""
+
+    def __init__(self, market, mean_hz, *, sd=1.0, tau_s=60.0):
+        self.market, self.mean_hz, self.sd = market, mean_hz, sd
+        self.kept = math.exp(-market.limits.turn_s / tau_s)
+        self.state = [market.chance.gauss(0, sd) for _ in market.lines]
+
+    def live(self, seconds):
+        """Let the market go on in bursts."""
+        market, sd = self.market, self.sd
+        for _ in range(round(seconds / market.limits.turn_s)):
+            spread = sd * math.sqrt(1 - self.kept**2)
+            self.state = [x * self.kept + market.chance.gauss(0, spread) for x in self.state]
+            for x, line in zip(self.state, market.lines, strict=True):
+                rate_hz = self.mean_hz * math.exp(x - sd * sd / 2) / len(line.symbols)
+                market.rate_hz.update(dict.fromkeys(line.symbols, rate_hz))
+            market.live(market.limits.turn_s)
 
 
 def names(letter, count):
@@ -127,6 +149,94 @@ def test_symbol_that_rest_prices_otherwise_for_ever_is_renewed_once():
 
     assert [symbol for _, symbol in market.told("unusable")] == ["Q0"]
     assert market.told("drop") == []
+
+
+@pytest.mark.parametrize("coin_hz", [0.02, 0.01, 0.005])
+def test_coin_that_rest_prices_otherwise_for_ever_costs_its_connection_nothing(coin_hz):
+    shards = [names(letter, 30) for letter in "QRST"]
+    market = Market(*shards, rates_hz=(coin_hz,) * 4)
+    market.rest_view = lambda symbol, book: (book[0] - 1e-5, book[1]) if symbol == "Q0" else book
+    market.live(HOUR_S / 2)
+
+    assert market.told("drop") == []
+    assert len(market.told("unusable")) <= 2
+
+
+def test_coin_that_rest_prices_otherwise_now_and_then_costs_less_and_less():
+    market = Market(names("Q", 30), names("R", 30), rates_hz=(0.01, 0.01))
+    odd = random.Random(5)
+    views = {}
+
+    def view(symbol, book):
+        if symbol != "Q0" or not views.setdefault(book, odd.random() < 0.5):
+            return book
+        return book[0] - 1e-5, book[1]
+
+    market.rest_view = view
+    market.rate_hz["Q0"] = 0.05
+    market.live(HOUR_S)
+
+    assert len(market.told("drop")) <= 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("mean_hz", [0.5, 2.0, 8.0])
+def test_connection_whose_quotes_come_in_bursts_is_healthy(mean_hz, seed):
+    market = Market(names("Q", 4), names("R", 4), seed=seed, rates_hz=(1.0, 1.0))
+    Bursts(market, mean_hz).live(HOUR_S)
+
+    assert market.told("drop") == market.told("unusable") == []
+
+
+@pytest.mark.parametrize(("high", "low"), [(0.95, 0.3), (0.8, 0.1), (0.95, 0.1)])
+def test_connection_whose_rate_falls_is_healthy(high, low):
+    market = Market(names("Q", 4), names("R", 4), rates_hz=(1.0, 1.0))
+    for block in range(12):
+        share = low if block % 2 else high
+        rate_hz = -math.log1p(-share) / market.limits.turn_s / 4
+        market.rate_hz = dict.fromkeys(market.symbols, rate_hz)
+        market.live(300)
+
+    assert market.told("drop") == market.told("unusable") == []
+
+
+def test_connection_that_pauses_for_a_retransmission_is_healthy():
+    market = Market(names("Q", 4), names("R", 4), rates_hz=(3.0, 3.0))
+    market.live(120)
+    for _ in range(10):
+        # Held back by a lost packet, and then all at once.
+        market.muted = set(market.symbols)
+        market.live(6)
+        market.muted = set()
+        market.turn(*market.symbols)
+        market.live(20)
+
+    assert market.told("drop") == []
+
+
+def test_bursts_are_learnt_where_rest_says_nothing():
+    market = Market(names("Q", 4), names("R", 4), rates_hz=(1.0, 1.0))
+    market.answers_rest = False
+    for block in range(24):
+        share = 0.1 if block % 2 else 0.95
+        rate_hz = -math.log1p(-share) / market.limits.turn_s / 4
+        market.rate_hz = dict.fromkeys(market.symbols, rate_hz)
+        market.live(300)
+
+    # Of two connections in twelve falls; without learning they are 155.
+    assert len(market.told("drop")) <= 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stall_is_noticed_within_ten_seconds_also_where_quotes_come_in_bursts(seed):
+    market = Market(names("Q", 30), names("R", 30), seed=seed, rates_hz=(1.0, 1.0))
+    bursts = Bursts(market, 4.0)
+    bursts.live(SPOKEN_FOR_S)
+    market.mark()
+    market.muted = set(names("Q", 30))
+    bursts.live(60)
+
+    assert market.noticed_s("drop", 0) - market.missed_s <= 10.0
 
 
 def test_answer_is_judged_by_only_when_the_stream_had_time_to_say_the_same():
