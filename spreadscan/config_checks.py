@@ -80,6 +80,14 @@ def check_thresholds(file: Path, main: MainFile) -> None:
             str(main.feed.funding_interval_s),
             f"at most half of engine.max_funding_age_s ({engine.max_funding_age_s})",
         )
+    if engine.max_baseline_age_s < 2 * tracker.baseline_interval_s:
+        # Or what is usual would be forgotten between two looks.
+        raise ConfigError(
+            str(file),
+            "tracker.baseline_interval_s",
+            str(tracker.baseline_interval_s),
+            f"at most half of engine.max_baseline_age_s ({engine.max_baseline_age_s})",
+        )
     if main.record.max_mib < 2 * main.record.segment_mib:
         # One that is being written and one that may be deleted.
         raise ConfigError(

@@ -168,6 +168,8 @@ class EngineConfig(Branch, frozen=True):
     """For net_after_funding_bps: how long a position is meant to be held."""
     max_funding_age_s: Annotated[float, Meta(gt=0, le=86_400)]
     """Funding that was received longer ago is not known."""
+    max_baseline_age_s: Annotated[float, Meta(gt=0, le=86_400)]
+    """What the tracker found usual longer ago is not: it repeats every route's while it runs."""
     feed_silence_ms: Annotated[int, Meta(gt=0, le=60_000)]
     """A feed whose loop has not beaten for this long hangs: its prices are unusable meanwhile."""
 

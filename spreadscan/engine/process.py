@@ -59,6 +59,9 @@ def main(context: Context) -> None:
 def _take_routes(context: Context, scanner: Scanner) -> str:
     """Scan the routes of the present universe from now on; return the status that says so."""
     routes = routes_of(context.universe, context.config)
+    names = {symbol.symbol_id: symbol.name for symbol in context.universe.symbols}
+    if others := context.regions.routes.meet(names):
+        context.log.info("ids that meant other coins before: %s", ", ".join(others))
     scanner.set_routes(routes)
     if unknown := unknown_fees(context.universe, context.config):
         context.log.warning("fees.toml: symbols that are not listed: %s", ", ".join(unknown))
@@ -85,8 +88,8 @@ class _FeedGuard:
             self._prices.set_source_silent(source.source_id, is_silent=False)
 
     def look(self) -> bool:
-        """Look at every owned source once, a few microseconds each; True when one came back."""
-        came_back = False
+        """Look at every owned source once, a few microseconds each; True when one came or went."""
+        has_changed = False
         for source in self._sources:
             # The epoch first: if a new feed takes the source after this, the retiring fails.
             epoch = self._prices.source_epoch(source.source_id)
@@ -94,13 +97,15 @@ class _FeedGuard:
                 continue
             program = feed_name(source.name)
             if is_lock_held(self._run_dir, program):
-                came_back |= self._listen(source.source_id, program)
+                has_changed |= self._listen(source.source_id, program)
             elif self._prices.retire_source(source.source_id, epoch):
+                # What waits to be confirmed over its prices does so no longer.
+                has_changed = True
                 self._log.warning("%s died; its prices are unusable now", program)
-        return came_back
+        return has_changed
 
     def _listen(self, source_id: int, program: str) -> bool:
-        """Follow whether a living feed beats; True when it does so again."""
+        """Follow whether a living feed beats; True when that has changed."""
         quiet_ns = self._clock.monotonic_ns() - self._health.heartbeat_ns(source_id)
         limit_ns = self._context.config.engine.feed_silence_ms * 1_000_000
         is_silent = quiet_ns > limit_ns
@@ -113,4 +118,4 @@ class _FeedGuard:
         else:
             self._silent.discard(source_id)
             self._log.warning("%s beats again", program)
-        return not is_silent
+        return True

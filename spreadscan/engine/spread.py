@@ -91,7 +91,7 @@ def net_after_funding_bps(net_bps: Number, settlements: float, rate: float) -> N
     return net_bps + settlements * rate * BPS
 
 
-def z_score(entry_bps: Number, median_bps: float, mad_bps: float) -> Number:
+def z_score(entry_bps: Number, median_bps: Number, mad_bps: Number) -> Number:
     """Return how many standard deviations a gross entry spread is above its usual one.
 
     Args:

@@ -192,7 +192,9 @@ cdef inline int emit(
     record.net_after_funding_bps = <float>net_after_funding(
         engine.funding, route.futures_slot, net, &engine.limits, now, engine.wall_offset_ns
     )
-    record.z_score = <float>z_score(engine.baseline, state_index(route), gross)
+    record.z_score = <float>z_score(
+        engine.baseline, state_index(route), gross, &engine.limits, now
+    )
     outcome = send(&engine.outbox, &record, kind == KIND_UPDATE)
     if outcome == SPILLED or outcome == CONFLATED:
         count(engine.health, COUNT_RING_FULL, 1)

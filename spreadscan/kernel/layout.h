@@ -81,8 +81,8 @@ typedef struct {
 typedef struct {
     uint8_t header[HEADER_BYTES];
     uint64_t generation, is_shutdown, is_killed, is_paused;
-    uint64_t paused_sources, paused_directions, config_generation;
-    uint8_t pad[72];
+    uint64_t paused_sources, paused_directions, config_generation, kills;
+    uint8_t pad[64];
     uint64_t paused_symbols[WORDS_PER_SOURCE];
     char reason[128];
 } control_t;
@@ -136,6 +136,9 @@ typedef struct {
     uint8_t header[HEADER_BYTES];
     uint64_t suppressed[MAX_DIRECTIONS][NUM_GATES];
     uint64_t suspects[NUM_SOURCES][WORDS_PER_SOURCE];
+    uint64_t kills_followed;
+    uint8_t pad[120];
+    uint64_t names[MAX_SYMBOLS];
     route_state_t states[ROUTE_CAPACITY];
 } routes_t;
 

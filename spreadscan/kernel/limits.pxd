@@ -19,3 +19,5 @@ cdef struct limits_t:
     # funding
     double holding_ms
     int64_t max_funding_age_ns
+    # what is usual
+    int64_t max_baseline_age_ns

@@ -95,6 +95,7 @@ cdef extern from "layout.h" nogil:
         uint64_t is_paused
         uint64_t paused_sources
         uint64_t paused_directions
+        uint64_t kills
         uint64_t paused_symbols[WORDS_PER_SOURCE]
 
     ctypedef struct health_slot_t:
@@ -128,6 +129,13 @@ cdef extern from "atomics.h" nogil:
     void fence_seq_cst()
     void prefetch_for_write(const void* line)
     void cpu_relax()
+
+
+cdef extern from *:
+    """
+    #define DELAY_NOT_MEASURED 0xFFFFFFFFu
+    """
+    const uint32_t DELAY_NOT_MEASURED
 
 
 cdef enum:

@@ -52,12 +52,16 @@ cdef inline double net_after_funding(
 
 
 cdef inline double z_score(
-    const baseline_t* baseline, int route_index, double gross_bps
+    const baseline_t* baseline, int route_index, double gross_bps, const limits_t* limits,
+    int64_t now,
 ) noexcept nogil:
-    # NaN when the route has no baseline, or one without any spread around its median.
+    # NaN when the route has no baseline, one without any spread around its median, or one that
+    # nobody keeps any more.
     cdef baseline_record_t found
     if not record_read(&baseline.records[route_index], &found, BASELINE_WORDS):
         return NAN
     if found.samples == 0 or not found.mad_bps > 0:
+        return NAN
+    if now - found.updated_ns > limits.max_baseline_age_ns:
         return NAN
     return (gross_bps - found.median_bps) / (MAD_TO_SIGMA * found.mad_bps)

@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from spreadscan.kernel.memory cimport (
-    MAX_DIRECTIONS, Mapping, NUM_GATES, NUM_SOURCES, READ_ATTEMPTS, ROUTE_CAPACITY, SLOT_COUNT,
+    MAX_DIRECTIONS, MAX_SYMBOLS, Mapping, NUM_GATES, NUM_SOURCES, READ_ATTEMPTS, ROUTE_CAPACITY, SLOT_COUNT,
     WORDS_PER_SOURCE, cpu_relax, fence_acquire, fence_release, load_acquire_u64, load_relaxed_u64,
     store_relaxed_u64, store_release_u64,
 )
@@ -42,6 +42,8 @@ cdef extern from "layout.h" nogil:
     ctypedef struct routes_t:
         uint64_t suppressed[MAX_DIRECTIONS][NUM_GATES]
         uint64_t suspects[NUM_SOURCES][WORDS_PER_SOURCE]
+        uint64_t kills_followed
+        uint64_t names[MAX_SYMBOLS]
         route_state_t states[ROUTE_CAPACITY]
 
 

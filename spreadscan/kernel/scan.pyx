@@ -18,7 +18,7 @@ from spreadscan.kernel.engine_state cimport engine_t, look_at_everything
 from spreadscan.kernel.engine_wait cimport is_anything_dirty, sleep_until_woken
 from spreadscan.kernel.health cimport HealthSlot
 from spreadscan.kernel.memory cimport (
-    DirtyBits, MAX_DIRECTIONS, MAX_SYMBOLS, Mapping, PriceSlots, RING_CAPACITY, SLOT_COUNT,
+    DELAY_NOT_MEASURED, DirtyBits, MAX_DIRECTIONS, MAX_SYMBOLS, Mapping, PriceSlots, RING_CAPACITY, SLOT_COUNT,
     SignalRing, control_t, count, cpu_relax, now_ns, signal_t,
 )
 from spreadscan.kernel.outbox cimport SPILL_CAPACITY, end_quietly, note_state, state_index
@@ -70,6 +70,7 @@ def numbers() -> list[tuple[str, int, int]]:
         ("SignalType.CLOSE", steps.KIND_CLOSE, SignalType.CLOSE),
         ("SIGNAL_VERSION", steps.SIGNAL_VERSION, layout.SIGNAL_VERSION),
         ("SIGNAL_PAYLOAD_BYTES", steps.PAYLOAD_BYTES, layout.SIGNAL_PAYLOAD_BYTES),
+        ("DELAY_NOT_MEASURED", DELAY_NOT_MEASURED, layout.DELAY_NOT_MEASURED),
         ("EngineCounter.PASSES", steps.COUNT_PASSES, counters.PASSES),
         ("EngineCounter.DIRTY_SYMBOLS", steps.COUNT_DIRTY_SYMBOLS, counters.DIRTY_SYMBOLS),
         ("EngineCounter.ROUTES_EVALUATED", steps.COUNT_ROUTES_EVALUATED, counters.ROUTES_EVALUATED),
@@ -206,6 +207,7 @@ cdef class Scanner:
         self.engine.limits.frozen_after_ns = <int64_t>(config.frozen_after_s * 1e9)
         self.engine.limits.holding_ms = config.holding_h * 3_600_000.0
         self.engine.limits.max_funding_age_ns = <int64_t>(config.max_funding_age_s * 1e9)
+        self.engine.limits.max_baseline_age_ns = <int64_t>(config.max_baseline_age_s * 1e9)
         self.wait_mode = WAIT_MODES[config.wait]
         self.spin_ns = <int64_t>(config.spin_us * 1000)
         self.wait_bound_ns = config.wait_bound_ms * 1_000_000

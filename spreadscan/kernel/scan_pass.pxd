@@ -11,8 +11,8 @@ from spreadscan.kernel.engine_state cimport believe, engine_t, look_at_everythin
 from spreadscan.kernel.evaluate cimport evaluate
 from spreadscan.kernel.gates cimport NO_GATE
 from spreadscan.kernel.memory cimport (
-    MAX_SYMBOLS, NUM_SOURCES, count, exchange_acq_rel_u64, load_acquire_u64, load_relaxed_u64,
-    lowest_bit, now_ns, record_latency, seqlock_read,
+    DELAY_NOT_MEASURED, MAX_SYMBOLS, NUM_SOURCES, count, exchange_acq_rel_u64, load_acquire_u64,
+    load_relaxed_u64, lowest_bit, now_ns, record_latency, seqlock_read, store_release_u64,
 )
 from spreadscan.kernel.outbox cimport end_quietly
 from spreadscan.kernel.route_table cimport leg_t, route_t
@@ -38,20 +38,24 @@ cdef enum:
 
 
 cdef inline void follow_kill(engine_t* engine) noexcept nogil:
-    # Once KILL is set nothing is open any more: the tracker has ended its episodes, and what waits
-    # in the spill is not told to anybody. Afterwards every crossing is a new one.
+    # Once KILL was set nothing is open any more, also when it was taken back meanwhile: the tracker
+    # has ended its episodes, and what waits in the spill is not told to anybody. Afterwards every
+    # crossing is a new one. How far this went outlives the engine.
+    # sync: pairs with ControlWriter, which sets KILL before it raises KILLS.
     cdef bint is_killed = load_acquire_u64(&engine.control.is_killed) != 0
+    cdef bint has_risen = is_killed and not engine.is_killed
+    cdef uint64_t kills = load_acquire_u64(&engine.control.kills)
     cdef int index
-    if is_killed == engine.is_killed:
-        return
-    engine.is_killed = is_killed
-    if not is_killed:
+    if has_risen or kills != engine.outbox.routes.kills_followed:
+        engine.outbox.spill_count = 0
+        for index in range(engine.table.route_total):
+            end_quietly(engine.outbox.routes, &engine.table.routes[index])
+            stop_waiting(&engine.waiting, &engine.table, &engine.table.routes[index])
+        store_release_u64(&engine.outbox.routes.kills_followed, kills)
         look_at_everything(engine)
-        return
-    engine.outbox.spill_count = 0
-    for index in range(engine.table.route_total):
-        end_quietly(engine.outbox.routes, &engine.table.routes[index])
-        stop_waiting(&engine.waiting, &engine.table, &engine.table.routes[index])
+    if engine.is_killed and not is_killed:
+        look_at_everything(engine)
+    engine.is_killed = is_killed
 
 
 cdef inline int scan_pass(engine_t* engine, int64_t now) noexcept nogil:
@@ -152,10 +156,11 @@ cdef inline void note_price(leg_t* leg) noexcept nogil:
 
 cdef inline void note_latency(engine_t* engine, const leg_t* leg, int64_t now) noexcept nogil:
     record_latency(engine.health, TIME_RECEIVE_TO_SCAN, now - leg.data.received_ns)
-    record_latency(
-        engine.health, TIME_STORE_TO_SCAN,
-        now - leg.data.received_ns - <int64_t>leg.data.publish_delay_ns,
-    )
+    if leg.data.publish_delay_ns != DELAY_NOT_MEASURED:
+        record_latency(
+            engine.health, TIME_STORE_TO_SCAN,
+            now - leg.data.received_ns - <int64_t>leg.data.publish_delay_ns,
+        )
 
 
 cdef inline void evaluate_waiting(engine_t* engine, int64_t now) noexcept nogil:

@@ -23,8 +23,8 @@ from spreadscan.kernel.lag cimport (
     start_lag, start_reference, was_set_back,
 )
 from spreadscan.kernel.memory cimport (
-    MAX_SYMBOLS, NUM_SOURCES, DirtyBits, PriceSlots, count, load_acquire_u64, mark_dirty, now_ns,
-    price_data_t, record_latency, seqlock_write, store_relaxed_u64, store_release_u64,
+    DELAY_NOT_MEASURED, MAX_SYMBOLS, NUM_SOURCES, DirtyBits, PriceSlots, count, load_acquire_u64,
+    mark_dirty, now_ns, price_data_t, record_latency, seqlock_write, store_relaxed_u64, store_release_u64,
     wake_if_sleeping,
 )
 from spreadscan.kernel.partial cimport (
@@ -328,6 +328,9 @@ cdef class FeedSink:
         symbol.good_mid = mid
         symbol.heard_ns = arrived_ns
         slot.publish_delay_ns = self.publish_delay(arrived_ns)
+        if age_ns > 0:
+            # It counts from the arrival, and the slot's time no longer says when that was.
+            slot.publish_delay_ns = DELAY_NOT_MEASURED
         self.publish(quote.symbol_id)
         self.announce(quote.symbol_id)
 
@@ -337,7 +340,9 @@ cdef class FeedSink:
             return 0
         if self.unmeasured == 0:
             self.unmeasured = QUOTES_A_LOOK
-            self.delay_ns = <uint32_t>min(now_ns() - arrived_ns, <int64_t>0xFFFFFFFF)
+            self.delay_ns = <uint32_t>min(
+                now_ns() - arrived_ns, <int64_t>DELAY_NOT_MEASURED - 1
+            )
         self.unmeasured -= 1
         return self.delay_ns
 
@@ -454,7 +459,7 @@ cdef class FeedSink:
             return STATUS_JUMP
         self.put(quote, mid, self.received_ns, age_ns if is_first or is_repeat else 0)
         if not self.is_replayed:
-            record_latency(self.health.slot, RECEIVE_TO_STORE, slot.publish_delay_ns)
+            record_latency(self.health.slot, RECEIVE_TO_STORE, self.delay_ns)
         return STATUS_QUOTE
 
     # Messages.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spreadscan.config import Config
-from spreadscan.engine.spread import entry_spread_bps, executable_usd
+from spreadscan.engine.spread import entry_spread_bps, executable_usd, z_score
 from spreadscan.shm.layout import MAX_SYMBOLS, PRICE_DTYPE
 from spreadscan.shm.price_store import is_usable, slot_of
 from spreadscan.shm.record_table import route_index
@@ -18,8 +18,6 @@ __all__ = ["Order", "RouteRow", "RoutesNow"]
 
 Int32Array = npt.NDArray[np.int32]
 Float64Array = npt.NDArray[np.float64]
-# MAD of a normal distribution, in standard deviations.
-SIGMA_PER_MAD = 1.4826
 
 
 class Order(StrEnum):
@@ -68,6 +66,7 @@ class RoutesNow:
         self._baseline = regions.baseline
         self._funding = regions.funding
         self._max_age_ns = config.engine.max_leg_age_ms * 1_000_000
+        self._max_baseline_age_ns = round(config.engine.max_baseline_age_s * 1e9)
         self._max_spread_bps = config.engine.max_spread_bps
         self._names = {symbol.symbol_id: symbol.name for symbol in universe.symbols}
         self._source_names = {source.source_id: source.name for source in config.active_sources()}
@@ -177,15 +176,19 @@ class RoutesNow:
         records, stable = self._baseline.read_all()
         at = self._baseline_at[routes]
         known = stable[at] & (records["samples"][at] > 0) & (records["mad_bps"][at] > 0)
-        spread = SIGMA_PER_MAD * np.where(known, records["mad_bps"][at], 1.0)
-        found: Float64Array = np.where(known, (gross - records["median_bps"][at]) / spread, np.nan)
+        known &= self._now_ns - records["updated_ns"][at] <= self._max_baseline_age_ns
+        mad_bps = np.where(known, records["mad_bps"][at], 1.0)
+        scores = z_score(gross, records["median_bps"][at], mad_bps)
+        found: Float64Array = np.where(known, scores, np.nan)
         return found
 
     def _z_score(self, route: int, gross_bps: float) -> float | None:
         record = self._baseline.read(int(self._baseline_at[route]))
         if record is None or record["samples"] == 0 or record["mad_bps"] <= 0:
             return None
-        return float((gross_bps - record["median_bps"]) / (SIGMA_PER_MAD * record["mad_bps"]))
+        if self._now_ns - int(record["updated_ns"]) > self._max_baseline_age_ns:
+            return None
+        return z_score(gross_bps, float(record["median_bps"]), float(record["mad_bps"]))
 
     def _funding_of(self, slot: int, now_ms: int | None) -> dict[str, float | None]:
         record = None if now_ms is None else self._funding.read(slot)

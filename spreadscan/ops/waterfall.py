@@ -29,7 +29,7 @@ from spreadscan.ops.explanation import (
     Reading,
     UsualPart,
 )
-from spreadscan.shm.layout import Gate
+from spreadscan.shm.layout import DELAY_NOT_MEASURED, Gate
 
 __all__ = ["explained"]
 
@@ -82,7 +82,9 @@ def _leg(reading: Reading, leg: LegReading) -> LegRow:
         bid_qty=of("bid_qty"),
         ask_qty=of("ask_qty"),
         age_ms=_age_ms(reading, leg) if is_priced else None,
-        waited_ms=quote["publish_delay_ns"] / 1e6 if quote is not None and is_priced else None,
+        waited_ms=quote["publish_delay_ns"] / 1e6
+        if quote is not None and is_priced and quote["publish_delay_ns"] != DELAY_NOT_MEASURED
+        else None,
         flags=_flags(leg),
         taker_bps=taker_bps,
         maker_bps=maker_bps,
@@ -170,12 +172,13 @@ def _usual(reading: Reading, money: Money | None) -> UsualPart:
     if found is None or found["samples"] == 0:
         return UsualPart(median_bps=None, mad_bps=None, samples=0, age_s=None, z_score=None)
     median, mad = float(found["median_bps"]), float(found["mad_bps"])
-    has_score = money is not None and mad > 0
+    age_s = _age_s(reading, found["updated_ns"])
+    has_score = money is not None and mad > 0 and age_s <= reading.limits.max_baseline_age_s
     return UsualPart(
         median_bps=_finite(median),
         mad_bps=_finite(mad),
         samples=int(found["samples"]),
-        age_s=_age_s(reading, found["updated_ns"]),
+        age_s=age_s,
         z_score=z_score(money.gross_bps, median, mad) if money and has_score else None,
     )
 
@@ -272,7 +275,7 @@ def _why(reading: Reading, leg: LegReading, gate: Gate) -> str:
         Gate.UNUSABLE: _named(other),
         Gate.DEAD_EPOCH: _why_dead(leg, int(quote["epoch"])),
         Gate.CROSSED: f"bid {quote['bid']:g}, ask {quote['ask']:g}"
-        if flags == 0 and not quote["bid"] < quote["ask"]
+        if flags == 0 and not 0 < quote["bid"] < quote["ask"]
         else "",
         Gate.STALE: _why_stale(reading, leg),
     }

@@ -87,8 +87,11 @@ class ControlWriter:
         Raises:
             AttributeError: there is no such word.
         """
+        is_kill = bool(values.get("KILL")) and not self._load(Control.KILL)
         for name, value in values.items():
             self._store(getattr(Control, name), value)
+        if is_kill:
+            self._store(Control.KILLS, self._load(Control.KILLS) + 1)
         generation = self._load(Control.GENERATION) + 1
         self._store(Control.GENERATION, generation)
         return generation
@@ -102,7 +105,10 @@ class ControlWriter:
 
         KILL goes first: it is looked at without waiting for the generation.
         """
+        is_kill = words.kill and not self._load(Control.KILL)
         self._store(Control.KILL, words.kill)
+        if is_kill:
+            self._store(Control.KILLS, self._load(Control.KILLS) + 1)
         for index, word in enumerate(words.symbols):
             self._store(Control.PAUSED_SYMBOLS + 8 * index, word)
         text = words.reason.encode()[: Control.REASON_BYTES - 1].decode(errors="ignore").encode()

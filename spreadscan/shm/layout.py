@@ -15,7 +15,8 @@ Each shared word has one writer, named beside it. All integers are little-endian
     governor | header | 32 x Allowance |
     funding  | header | 8192 x FundingRecord |
     baseline | header | 65,536 x BaselineRecord |
-    routes   | header | 64 x GateCounts | 8 x 1,024 bits | 65,536 x RouteState |
+    routes   | header | 64 x GateCounts | 8 x 1,024 bits | kills | 1,024 names |
+             | 65,536 x RouteState |
 """
 
 from enum import IntEnum
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BASELINE_DTYPE",
     "CACHE_LINE",
+    "DELAY_NOT_MEASURED",
     "FUNDING_DTYPE",
     "HEADER_BYTES",
     "HEALTH_SLOTS",
@@ -95,6 +97,8 @@ HEALTH_SLOTS = 16
 NUM_COUNTERS = 64
 NUM_GATES = 16
 NUM_HISTOGRAMS = 8
+# A PriceData.PUBLISH_DELAY_NS.
+DELAY_NOT_MEASURED = 2**32 - 1
 # 16 sub-buckets an octave: 6.25 % resolution, 1 ns to 18 minutes.
 HISTOGRAM_BUCKETS = 640
 
@@ -175,7 +179,7 @@ class PriceData:
     EPOCH = 58
     """u16: low bits of the SourceState epoch the writer had."""
     PUBLISH_DELAY_NS = 60
-    """u32: publish time - receive time, saturating."""
+    """u32: publish time - receive time; DELAY_NOT_MEASURED where RECEIVED_NS was dated back"""
     BYTES = 64
 
 
@@ -306,6 +310,8 @@ class Control:
     """u64, bit = direction id"""
     CONFIG_GENERATION = PAUSED_DIRECTIONS + 8
     """u64: raised when configuration or universe are to be read again"""
+    KILLS = CONFIG_GENERATION + 8
+    """u64: times that KILL was set, so that one is seen that was taken back meanwhile"""
     PAUSED_SYMBOLS = Header.BYTES + LINE_PAIR
     """1,024 bits"""
     REASON = PAUSED_SYMBOLS + MAX_SYMBOLS // 8
@@ -388,7 +394,11 @@ class Routes:
     SUSPECTS = GATES + MAX_DIRECTIONS * GATE_ROW_BYTES
     """1,024 bits a source: legs that stand still while their symbol moves elsewhere."""
     SUSPECT_BLOCK_BYTES = MAX_SYMBOLS // 8
-    STATES = SUSPECTS + NUM_SOURCES * SUSPECT_BLOCK_BYTES
+    KILLS_FOLLOWED = SUSPECTS + NUM_SOURCES * SUSPECT_BLOCK_BYTES
+    """u64: Control.KILLS as far as the states know it, on two lines of its own"""
+    NAMES = KILLS_FOLLOWED + LINE_PAIR
+    """MAX_SYMBOLS x u64: a hash of what each symbol id was called when last scanned; 0 = never"""
+    STATES = NAMES + 8 * MAX_SYMBOLS
     """RouteState, seqlocked; index as a BaselineRecord's"""
     STATE_BYTES = 32
     BYTES = STATES + ROUTE_CAPACITY * STATE_BYTES

@@ -4,6 +4,9 @@ Written now and then, by one process each; read by the engine's kernel (``kernel
 through these classes, by everybody else.
 """
 
+from collections.abc import Mapping
+from hashlib import blake2b
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +17,7 @@ from spreadscan.shm.layout import (
     MAX_DIRECTIONS,
     MAX_SYMBOLS,
     NUM_GATES,
+    NUM_SOURCES,
     ROUTE_CAPACITY,
     ROUTE_STATE_DTYPE,
     SLOT_COUNT,
@@ -119,6 +123,46 @@ class RouteTable(_Table):
     def __init__(self, region: Region) -> None:
         super().__init__(region, Routes.STATES, ROUTE_STATE_DTYPE, ROUTE_CAPACITY)
         self._load = region.mapping.load_word
+        self._store = region.mapping.store_word
+
+    def meet(self, names: Mapping[int, str]) -> list[str]:
+        """Take back what is said of symbol ids that mean another coin now; return the new names.
+
+        An id is given anew only after everything has ended; shared memory outlives that.
+
+        Args:
+            names: by symbol id, of the universe that is scanned from now on.
+
+        Concurrency: the engine, before it scans.
+        """
+        changed = []
+        for symbol_id, name in names.items():
+            offset = Routes.NAMES + 8 * symbol_id
+            digest = blake2b(name.encode(), digest_size=8).digest()
+            mark = int.from_bytes(digest, "little") or 1
+            before = self._load(offset)
+            if before == mark:
+                continue
+            if before:
+                self._forget(symbol_id)
+                changed.append(name)
+            self._store(offset, mark)
+        return changed
+
+    def _forget(self, symbol_id: int) -> None:
+        for direction_id in range(MAX_DIRECTIONS):
+            index = route_index(direction_id, symbol_id)
+            record = self.read(index)
+            if record is None or not record["is_open"]:
+                continue
+            # The rest stays: the engine compares it with the last signal in the ring, and numbers
+            # of openings go on.
+            kept = (record[name].item() for name in ("time_ns", "opening", "type"))
+            self._write(index, (*kept, 0, float(record["net_bps"])))
+        for source_id in range(NUM_SOURCES):
+            word, bit = divmod(source_id * MAX_SYMBOLS + symbol_id, 64)
+            offset = Routes.SUSPECTS + 8 * word
+            self._store(offset, self._load(offset) & ~(1 << bit))
 
     def suppressed(self) -> npt.NDArray[np.uint64]:
         """Return how often each gate held a signal back, shape (MAX_DIRECTIONS, NUM_GATES).

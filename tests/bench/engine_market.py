@@ -19,7 +19,8 @@ def engine_config(wait: str = "spin", **changes: float) -> EngineConfig:
         wait=wait, spin_us=0.0, wait_bound_ms=1000, open_net_bps=5.0, rearm_net_bps=0.0,
         update_step_bps=0.5, min_executable_usd=1.0, max_spread_bps=1_000.0,
         max_leg_age_ms=3_600_000, confirm_updates=0, confirm_ms=0, frozen_move_bps=100.0,
-        frozen_after_s=10.0, holding_h=8.0, max_funding_age_s=900.0, feed_silence_ms=60_000,
+        frozen_after_s=10.0, holding_h=8.0, max_funding_age_s=900.0,
+        max_baseline_age_s=120.0, feed_silence_ms=60_000,
     )  # fmt: skip
     return msgspec.structs.replace(usual, **changes)
 

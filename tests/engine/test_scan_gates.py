@@ -163,6 +163,64 @@ def test_engine_that_starts_under_a_kill_says_nothing(market):
     assert market.scanner.open_routes == 0
 
 
+def test_kill_that_is_taken_back_before_the_engine_looks_ends_what_was_open(market):
+    market.watch(SYMBOL)
+    market.spread(10)
+    scanned(market)
+
+    market.control.command(KILL=1)
+    market.control.command(KILL=0)
+    market.scanner.scan()
+
+    # The tracker may have ended its episode, so what is still beyond is a new opening.
+    market.scanner.scan()
+    (found,) = market.signals()
+    assert (found["type"], found["opening"]) == (OPEN, 2)
+
+
+def test_kill_that_is_taken_back_while_no_engine_runs_ends_what_was_open(market):
+    market.watch(SYMBOL)
+    market.spread(10)
+    scanned(market)
+    market.control.command(KILL=1)
+    market.control.command(KILL=0)
+
+    market.scanner = market.new_scanner()
+    market.watch(SYMBOL)
+    market.scanner.scan()
+    market.scanner.scan()
+
+    (found,) = market.signals()
+    assert (found["type"], found["opening"]) == (OPEN, 2)
+
+
+def test_what_waits_for_room_does_not_leave_after_a_kill_that_is_taken_back(market):
+    market.watch(SYMBOL)
+    market.fill_ring()
+    market.spread(10)
+    market.scanner.scan()
+    market.control.command(KILL=1)
+    market.control.command(KILL=0)
+    market.spread(-10)
+    market.signals()
+
+    assert scanned(market) == []
+
+
+def test_what_waits_for_room_does_not_leave_in_a_turn_under_a_kill(market):
+    market.watch(SYMBOL)
+    market.fill_ring()
+    market.spread(10)
+    market.scanner.scan()
+
+    market.control.command(KILL=1)
+    market.signals()
+    # No leg changes, so there is no pass that would notice.
+    market.scanner.run(2 * MS)
+
+    assert market.types() == []
+
+
 # Confirmation.
 
 

@@ -154,17 +154,28 @@ def test_holding_time_is_taken_from_a_reloaded_configuration(make_market):
 
 def test_unusual_spread_is_measured_by_its_own_past(watched):
     watched.regions.baseline.write(
-        route_index(0, SYMBOL), median_bps=4.0, mad_bps=2.0, samples=50, updated_ns=1
-    )
+        route_index(0, SYMBOL), median_bps=4.0, mad_bps=2.0, samples=50,
+        updated_ns=time.monotonic_ns(),
+    )  # fmt: skip
 
     found = signalled(watched)
 
     assert found["z_score"] == pytest.approx((found["gross_bps"] - 4.0) / (1.4826 * 2.0), rel=1e-6)
 
 
-@pytest.mark.parametrize("baseline", [{"samples": 0}, {"mad_bps": 0.0}, {"mad_bps": math.nan}])
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        {"samples": 0},
+        {"mad_bps": 0.0},
+        {"mad_bps": math.nan},
+        # Its tracker is gone.
+        {"updated_ns": time.monotonic_ns() - 3 * MINUTE_NS},
+    ],
+)
 def test_spread_without_a_usual_one_has_no_score(watched, baseline):
-    values = {"median_bps": 4.0, "mad_bps": 2.0, "samples": 50, "updated_ns": 1} | baseline
+    usual = {"median_bps": 4.0, "mad_bps": 2.0, "samples": 50, "updated_ns": time.monotonic_ns()}
+    values = usual | baseline
     watched.regions.baseline.write(route_index(0, SYMBOL), **values)
 
     assert np.isnan(signalled(watched)["z_score"])

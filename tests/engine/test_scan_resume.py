@@ -181,3 +181,32 @@ def test_other_engine_over_other_legs_finds_only_its_own_routes(market):
     market.watch(8, spot=SPOT, futures=FUTURES)
 
     assert market.scanner.open_routes == 0
+
+
+def test_id_that_means_another_coin_inherits_nothing(market):
+    table = market.regions.routes
+    assert table.meet({SYMBOL: "OLD-USDT", 8: "BTC-USDT"}) == []
+    opened(market, SYMBOL, 8)
+
+    market.scanner = market.new_scanner()
+    assert table.meet({SYMBOL: "NEW-USDT", 8: "BTC-USDT"}) == ["NEW-USDT"]
+    market.watch(SYMBOL, 8)
+    open_routes = market.scanner.open_routes
+    told = scanned(market)
+
+    assert open_routes == 1
+    # The other coin's is a new opening, under a number that was not used.
+    assert sorted(told) == [(OPEN, 1), (OPEN, 2)]
+    assert table.meet({SYMBOL: "NEW-USDT", 8: "BTC-USDT"}) == []
+
+
+def test_id_that_means_another_coin_is_not_taken_for_suspect(market):
+    table = market.regions.routes
+    table.meet({SYMBOL: "OLD-USDT"})
+    mapping = table.table.mapping
+    offset = Routes.SUSPECTS + Routes.SUSPECT_BLOCK_BYTES * SPOT
+    mapping.store_word(offset, 1 << SYMBOL | 1 << 8)
+
+    table.meet({SYMBOL: "NEW-USDT"})
+
+    assert mapping.load_word(offset) == 1 << 8

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spreadscan.exchanges._adapter import PartialQuote
 from spreadscan.model import QuoteStatus, SlotFlag
-from spreadscan.shm.layout import FeedCounter, Histogram
+from spreadscan.shm.layout import DELAY_NOT_MEASURED, FeedCounter, Histogram
 from spreadscan.shm.price_store import is_usable, slot_of
 
 QUOTE, LATE, OLD = QuoteStatus.QUOTE, QuoteStatus.LATE, QuoteStatus.OLD_UPDATE
@@ -244,6 +244,16 @@ def test_change_after_a_late_whole_quote_is_not_merged_with_the_one_before(strea
 
     assert stream.sink.merge(partial) == QuoteStatus.ONE_SIDED
     assert stream.flags() == SlotFlag.LATE | SlotFlag.ONE_SIDED
+
+
+def test_book_that_is_dated_back_by_its_age_has_no_delay_of_publication(stream):
+    stream.send(symbol="A", lag_ms=0)
+    timely = int(stream.stored(A)["publish_delay_ns"])
+    stream.sink.mark(A, SlotFlag.DISCONNECTED)
+    stream.send(after_ms=500, lag_ms=7_000, symbol="A")
+
+    assert stream.stored(A)["received_ns"] == stream.now_ns - 7_000 * MS
+    assert (timely, int(stream.stored(A)["publish_delay_ns"])) == (0, DELAY_NOT_MEASURED)
 
 
 def test_replay_reads_no_clock(stream):

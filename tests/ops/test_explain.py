@@ -396,3 +396,16 @@ def test_help_states_every_formula_as_it_is_defined(site):
     for line in spread.FORMULAS.splitlines():
         assert " ".join(line.split()) in " ".join(shown.split())
     assert " ".join(spread.CONVENTIONS.split()) in " ".join(shown.split())
+
+
+def test_what_was_usual_too_long_ago_has_no_score_as_in_the_signal(site):
+    site.spread(12.0)
+    long_ago_ns = round((site.config.engine.max_baseline_age_s + 60) * 1e9)
+    site.regions.baseline.write(
+        route_index(site.direction_id, SYMBOL_ID), median_bps=20.0, mad_bps=2.0, samples=99,
+        updated_ns=time.monotonic_ns() - long_ago_ns,
+    )  # fmt: skip
+    (signal,) = site.scan()
+
+    assert np.isnan(signal["z_score"])
+    assert site.explain().usual.z_score is None

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from spreadscan.shm.control import ControlReader, ControlState, ControlWriter
-from spreadscan.shm.layout import RegionKind
+from spreadscan.shm.layout import Control, RegionKind
 from spreadscan.shm.regions import attach_regions
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -45,6 +45,16 @@ def test_each_command_raises_the_generation_and_keeps_what_it_does_not_name(regi
         paused_directions=2**63,
         config_generation=9,
     )
+
+
+def test_each_kill_is_counted_once_however_often_it_is_said(regions):
+    writer = ControlWriter(regions.control)
+    counts = []
+    for kill in (1, 1, 0, 0, 1):
+        writer.command(KILL=kill)
+        counts.append(regions.control.mapping.load_word(Control.KILLS))
+
+    assert counts == [1, 1, 1, 1, 2]
 
 
 def test_word_that_does_not_exist_is_refused_and_nothing_is_asked(regions):

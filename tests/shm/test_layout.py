@@ -92,8 +92,8 @@ HEALTH = {
 }  # fmt: skip
 CONTROL = {
     "GENERATION": 128, "SHUTDOWN": 136, "KILL": 144, "PAUSE_ALL": 152, "PAUSED_SOURCES": 160,
-    "PAUSED_DIRECTIONS": 168, "CONFIG_GENERATION": 176, "PAUSED_SYMBOLS": 256, "REASON": 384,
-    "REASON_BYTES": 128, "BYTES": 512,
+    "PAUSED_DIRECTIONS": 168, "CONFIG_GENERATION": 176, "KILLS": 184, "PAUSED_SYMBOLS": 256,
+    "REASON": 384, "REASON_BYTES": 128, "BYTES": 512,
 }  # fmt: skip
 FUNDING = {
     "RECORDS": 128, "SEQ": 0, "RATE": 8, "INTERVAL_S": 16, "NEXT_SETTLEMENT_MS": 24,
@@ -105,7 +105,8 @@ BASELINE = {
 }  # fmt: skip
 ROUTES = {
     "GATES": 128, "GATE_ROW_BYTES": 128, "SUSPECTS": 8_320, "SUSPECT_BLOCK_BYTES": 128,
-    "STATES": 9_344, "STATE_BYTES": 32, "BYTES": 2_106_496,
+    "KILLS_FOLLOWED": 9_344, "NAMES": 9_472, "STATES": 17_664, "STATE_BYTES": 32,
+    "BYTES": 2_114_816,
 }  # fmt: skip
 ROUTE_STATE = {
     "SEQ": 0, "TIME_NS": 8, "OPENING": 16, "TYPE": 20, "IS_OPEN": 22, "NET_BPS": 24, "BYTES": 32,
@@ -155,7 +156,7 @@ def test_region_shapes_are_those_of_layout_version_2():
         RegionKind.GOVERNOR: (4_224, 128, 32),
         RegionKind.FUNDING: (524_416, 64, 8_192),
         RegionKind.BASELINE: (2_097_280, 32, 65_536),
-        RegionKind.ROUTES: (2_106_496, 32, 65_536),
+        RegionKind.ROUTES: (2_114_816, 32, 65_536),
     }
 
 
