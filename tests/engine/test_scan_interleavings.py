@@ -46,6 +46,8 @@ class World:
         """Route -> (is open, number), as heard."""
         self.excused = set()
         """Routes that may have been ended without a word, or be told again."""
+        self.resumed = set()
+        """Routes that were open when the engine was killed, and not heard of since."""
         self.signals = 0
         self.reload()
 
@@ -105,10 +107,21 @@ class World:
         self.market.command(KILL=int(self.is_killed))
         if self.is_killed:
             # The tracker ends its episodes then, whatever the engine does.
-            self.excused |= set(self.told)
-            self.market.scanner.scan_at(self.now_ns)
-            assert self.market.scanner.open_routes == 0
-            self.told = {route: (False, number) for route, (_, number) in self.told.items()}
+            self.end_everything()
+            if self.draw.random() < 0.5:
+                self.market.scanner.scan_at(self.now_ns)
+                assert self.market.scanner.open_routes == 0
+
+    def kill_in_passing(self):
+        """Taken back before the engine has looked; a tracker may have."""
+        if not self.is_killed:
+            self.market.control.command(KILL=1)
+            self.market.control.command(KILL=0)
+            self.end_everything()
+
+    def end_everything(self):
+        self.told = {route: (False, number) for route, (_, number) in self.told.items()}
+        self.resumed.clear()
 
     def reload(self):
         """Some routes go and come, under the running engine."""
@@ -122,6 +135,7 @@ class World:
         for route, (is_open, number) in self.told.items():
             if is_open and route not in kept:
                 self.told[route] = (False, number)
+                self.resumed.discard(route)
         self.listed = wanted
         self.set_routes()
 
@@ -137,7 +151,23 @@ class World:
         """The engine is killed: between two passes, so with the ring as it is."""
         self.market.scanner = self.market.new_scanner()
         self.set_routes()
-        self.excused |= set(self.told)
+        self.resumed = {route for route, (is_open, _) in self.told.items() if is_open}
+
+    def jam(self):
+        """The tracker stands still for a while, and the ring is full."""
+        if self.draw.random() < 0.9:
+            return
+        self.market.fill_ring()
+        for _ in range(self.draw.randint(1, 12)):
+            self.write()
+            self.now_ns += MS
+            self.market.scanner.scan_at(self.now_ns)
+        self.hear(is_late=True)
+        # What waited, then what was turned away.
+        for _ in range(3):
+            self.market.scanner.scan_at(self.now_ns)
+            self.hear(is_late=True)
+        self.check()
 
     def look(self):
         """One pass, at a time of its own; then everything must be as the books say."""
@@ -148,22 +178,27 @@ class World:
 
     # What must be true.
 
-    def hear(self):
+    def hear(self, *, is_late=False):
         for signal in self.market.signals():
+            if not signal["type"]:
+                continue
             self.signals += 1
             route = (int(signal["direction"]), int(signal["symbol_id"]))
-            self.check_legs(signal)
+            if not is_late:
+                self.check_legs(signal)
             assert not self.is_held(*route, signal["spot_source"], signal["futures_source"])
             was_open, number = self.told.get(route, (False, 0))
             kind, opening = signal["type"], int(signal["opening"])
             if kind == OPEN:
-                again = was_open and route in self.excused and opening == number
+                again = was_open and route in self.excused | self.resumed and opening == number
                 assert again or (not was_open or route in self.excused)
                 assert again or opening > number
             else:
                 assert was_open
                 assert opening == number
+                assert kind == CLOSE or route not in self.resumed
             self.excused.discard(route)
+            self.resumed.discard(route)
             self.told[route] = (kind != CLOSE, opening)
 
     def check_legs(self, signal):
@@ -211,6 +246,8 @@ class World:
             is_open, _ = self.told.get(route, (False, 0))
             if net >= OPEN_BPS and is_large:
                 assert is_open, (route, net)
+                # One that an earlier engine opened has been told again.
+                assert route not in self.resumed or route in self.excused, (route, net)
             elif net <= REARM_BPS and route not in self.excused:
                 assert not is_open, (route, net)
 
@@ -226,6 +263,7 @@ def test_whatever_happens_in_whatever_order_the_tracker_is_told_the_truth(make_m
     steps = (
         [world.write] * 60 + [world.look] * 15 + [world.heal] * 3
         + [world.die, world.hold, world.reload, world.restart, world.kill]
+        + [world.kill_in_passing, world.jam]
     )  # fmt: skip
     for _ in range(6_000):
         draw.choice(steps)()

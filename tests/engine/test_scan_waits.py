@@ -105,7 +105,7 @@ def test_lost_wake_ups_cost_no_more_than_the_bound_of_the_wait(make_market, wait
 
     def run_engine():
         while not stop.is_set():
-            market.scanner.run(20_000_000)
+            market.scanner.run(1_000_000_000)
 
     engine = threading.Thread(target=run_engine)
     engine.start()
@@ -120,8 +120,8 @@ def test_lost_wake_ups_cost_no_more_than_the_bound_of_the_wait(make_market, wait
     stop.set()
     engine.join()
 
-    # Twice the bound leaves room for a busy machine; the median of forty is not one hiccup.
-    assert sorted(late_ms)[20] < 10
+    # Without the bound each would wait for the turn's end, a second; half of forty is no hiccup.
+    assert sorted(late_ms)[20] < 250
 
 
 def test_engine_that_sleeps_is_woken_by_its_eventfd(make_market):
