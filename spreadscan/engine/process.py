@@ -47,11 +47,14 @@ def main(context: Context) -> None:
         wakeup.serve()
         if guard.look():
             scanner.look_again()
-        if context.has_new_command:
+        is_told = context.has_new_command
+        if is_told:
             # The kernel reads the operator's words itself, with every signal.
             scanner.look_again()
-            context.obeyed()
         scanner.run(TURN_NS)
+        if is_told:
+            # Every route has been looked at since.
+            context.obeyed()
         context.worked()
     wakeup.close()
 

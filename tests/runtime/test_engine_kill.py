@@ -101,6 +101,7 @@ def test_no_opening_is_lost_or_doubled_when_the_engine_is_killed_under_load(prog
                 symbol: WIDE_BPS if symbol in wide else NARROW_BPS for symbol in crossings
             }
             until(lambda wide=wide: open_symbols(programs) == wide, f"the openings of {wide}")
+            opened = wide
             engine.send_signal(signal.SIGKILL)
             engine.wait()
             # While nobody looks: half of the changing ones open, the others fall back.
@@ -113,6 +114,8 @@ def test_no_opening_is_lost_or_doubled_when_the_engine_is_killed_under_load(prog
             quotes.next_round()
             engine = programs.start(ENGINE)
             until(lambda pid=engine.pid: has_signalled(programs, pid), "the new engine's signal")
+            # It knew what was open, and did not merely find it again.
+            assert programs.slot(ENGINE).counters[EngineCounter.RESUMED] >= len(opened)
             until(lambda wide=wide: open_symbols(programs) == wide, f"the openings of {wide}")
     finally:
         quotes.stop()
