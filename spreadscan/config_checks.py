@@ -71,6 +71,14 @@ def check_thresholds(file: Path, main: MainFile) -> None:
             str(engine.feed_silence_ms),
             f"at least five of runtime.heartbeat_interval_ms ({beat_ms})",
         )
+    if engine.confirm_updates == 1 and engine.confirm_ms:
+        # The first quote would confirm, and the time never count.
+        raise ConfigError(
+            str(file),
+            "engine.confirm_updates",
+            "1",
+            f"0, or 2 and more, beside engine.confirm_ms ({engine.confirm_ms})",
+        )
     if engine.max_funding_age_s < 2 * main.feed.funding_interval_s:
         # Or what was asked for in time would be too old before the next answer, or after one
         # question that failed.

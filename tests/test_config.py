@@ -81,6 +81,8 @@ def test_simulated_prefix_stays_within_the_length_of_a_name(make_config):
          "less than engine.open_net_bps (5.0)"),
         ({"feed.funding_interval_s": 451.0}, "config.toml", "feed.funding_interval_s", "451.0",
          "at most half of engine.max_funding_age_s (900.0)"),
+        ({"engine.confirm_updates": 1, "engine.confirm_ms": 50}, "config.toml",
+         "engine.confirm_updates", "1", "0, or 2 and more, beside engine.confirm_ms (50)"),
         ({"tracker.baseline_interval_s": 61.0}, "config.toml", "tracker.baseline_interval_s",
          "61.0", "at most half of engine.max_baseline_age_s (120.0)"),
         ({"tracker.converge_net_bps": 0.5}, "config.toml", "tracker.converge_net_bps", "0.5",
