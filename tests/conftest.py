@@ -3,6 +3,7 @@
 import contextlib
 import random
 import shutil
+import signal
 import socket
 import tomllib
 import uuid
@@ -14,6 +15,10 @@ import pytest
 import tomli_w
 
 CONFIG = Path(__file__).parents[1] / "config"
+
+# A shell that runs the tests in the background has SIGINT ignored, and so would every program that
+# they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class ManualClock:
