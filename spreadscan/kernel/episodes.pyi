@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 TABLE: dict[str, int]
+ENDINGS: dict[str, int]
 
 def apply_signals(
     records: npt.NDArray[np.uint8],
@@ -11,6 +12,10 @@ def apply_signals(
     row_of_route: npt.NDArray[np.int32],
     canonical: npt.NDArray[np.int32],
     free_rows: npt.NDArray[np.int32],
+    ended_ns: npt.NDArray[np.int64],
+    expired_openings: npt.NDArray[np.uint32],
+    converge_net_bps: float,
+    limits: npt.NDArray[np.int64],
     events: npt.NDArray[np.int32],
     tally: npt.NDArray[np.uint64],
 ) -> int:
@@ -23,7 +28,12 @@ def apply_signals(
             rows of the table; updated.
         canonical: shape (MAX_SYMBOLS,): the number a symbol has now, by the number in a record.
         free_rows: at least n rows to begin episodes in, taken from its beginning, one an opening.
-        events: shape (>= n, 3): openings (1) and endings (2) in order, their row and their record.
+        ended_ns: shape (65536,): before this time an update of the route opens nothing; updated.
+        expired_openings: shape (65536,): number of the opening whose updates open nothing, as its
+            episode has expired; 0 = none; updated.
+        converge_net_bps: an update above it is a dislocation.
+        limits: shape (3,): longest life, longest time out of sight, longest gap; nanoseconds.
+        events: shape (>= 2n, 3): openings (1) and endings (2) in order, their row and their record.
         tally: refused, ignored, re-signals; added to.
 
     Raises:

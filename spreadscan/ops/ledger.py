@@ -16,7 +16,7 @@ import numpy as np
 
 from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
 from spreadscan.tracker.parts import ledger_parts
-from spreadscan.tracker.schema import SCHEMA_VERSION
+from spreadscan.tracker.schema import READABLE_VERSIONS
 
 __all__ = [
     "SUMMARY_COLUMNS",
@@ -112,9 +112,9 @@ def open_part(file: Path) -> sqlite3.Connection:
     )
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION:
+        if version not in READABLE_VERSIONS:
             raise sqlite3.DatabaseError(
-                f"{file}: ledger version {version}, this build reads {SCHEMA_VERSION}"
+                f"{file}: ledger version {version}, this build reads {READABLE_VERSIONS}"
             )
     except sqlite3.Error:
         connection.close()

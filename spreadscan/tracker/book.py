@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spreadscan.kernel.episodes import apply_signals
-from spreadscan.tracker.columns import BY_SIGNAL, BY_SNAPSHOT, ENDING_CODES
+from spreadscan.tracker.columns import BY_SIGNAL, BY_SNAPSHOT, ENDING_CODES, ending_of
 from spreadscan.tracker.episode import (
     Ending,
     Episode,
@@ -43,7 +43,7 @@ class Tally(msgspec.Struct):
     refused: int = 0
     """Signals that cannot be true: not finite, not positive, of no known type or number."""
     ignored: int = 0
-    """Updates and closes of routes that have no open episode."""
+    """Closes of routes that have no open episode, and updates that open none."""
     withheld: int = 0
     """Signals that came while the pipeline was killed."""
     re_signals: int = 0
@@ -80,6 +80,8 @@ class EpisodeBook:
         self.tally = Tally()
         self.ids = ids
         self.previous: dict[tuple[str, str], int] = dict(previous or {})
+        self.expired: dict[tuple[str, str], int] = {}
+        """The engine's opening under it, of routes where that episode has expired."""
         self.rules = rules
         """Another one counts from the next look at the open episodes."""
         self._table = OpenTable(names, boot_id)
@@ -141,6 +143,18 @@ class EpisodeBook:
         """Take back episodes of an earlier run, finding their routes anew by name."""
         self._table.restore(episodes)
 
+    def bar(self, before_ns: int, expired: Mapping[tuple[str, str], int]) -> None:
+        """Go by what an earlier run knew: which updates open no episode.
+
+        Args:
+            before_ns: those of before this time, as that run has looked since.
+            expired: by route, those of the opening whose episode has expired.
+        """
+        self._table.bar_before(before_ns)
+        self.expired = dict(expired)
+        for key, opening in expired.items():
+            self._table.bar(key, before_ns, opening)
+
     def adopt(self, names: RouteNames) -> None:
         """Go over to another universe; open episodes find their routes anew by name.
 
@@ -179,14 +193,19 @@ class EpisodeBook:
         self.tally.signals += count
         table = self._table
         table.make_room(count)
-        if len(self._events) < count:
-            self._events = np.empty((count, 3), np.int32)
+        if len(self._events) < 2 * count:
+            self._events = np.empty((2 * count, 3), np.int32)
+        rules = self.rules
         found = apply_signals(
             records.view(np.uint8),
             table.records.view(np.uint8),
             table.row_of_route,
             table.canonical,
             table.free,
+            table.ended_ns,
+            table.expired_openings,
+            rules.converge_net_bps,
+            np.array([rules.max_life_ns, rules.max_suspended_ns, rules.max_gap_ns], np.int64),
             self._events,
             self._counts,
         )
@@ -199,14 +218,18 @@ class EpisodeBook:
                 self._begun(row, records[index], wall_offset_ns)
             else:
                 ended_rows.append(row)
-                self._put_away(row, Ending.CONVERGED, wall_offset_ns)
+                ending = ending_of(int(table.records["ending"][row]))
+                self._put_away(row, ending, wall_offset_ns)
         # Only now: the kernel takes rows from the front and must not have met one of these again.
         table.release(ended_rows, opened)
         times: list[int] = records["time_ns"][self._events[:found, 2]].tolist()
         return times
 
     def observe(self, rows: Rows, seen: Snapshot, now_ns: int, wall_offset_ns: int) -> Frame | None:
-        """Take one snapshot of all open episodes, then end those whose life is over.
+        """End the episodes that are over, then take one snapshot of the others.
+
+        What was out of sight, or lived, for too long has ended so before the look, whatever that
+        shows: only the others can converge.
 
         Args:
             rows: the open episodes, as `rows` gave them.
@@ -220,6 +243,12 @@ class EpisodeBook:
         """
         self._ticks += 1
         records = self._table.records
+        for ending, ended in overdue(records, rows, self.rules, now_ns).items():
+            for row in ended.tolist():
+                self._end(row, ending, now_ns, wall_offset_ns)
+        is_open = records["state"][rows] != EpisodeState.FREE
+        if not is_open.all():
+            rows, seen = rows[is_open], seen.of(is_open)
         in_sight = take_in(records, rows, seen, now_ns)
         due = rows[(rows + self._ticks) % REFRESH_TICKS == 0]
         records["changed"][due] |= BY_SNAPSHOT
@@ -230,9 +259,6 @@ class EpisodeBook:
         gone = in_sight[seen.net_bps[seen.usable] <= self.rules.converge_net_bps]
         for row in gone.tolist():
             self._end(row, Ending.CONVERGED, now_ns, wall_offset_ns)
-        for ending, ended in overdue(records, rows, self.rules, now_ns).items():
-            for row in ended.tolist():
-                self._end(row, ending, now_ns, wall_offset_ns)
         return frame
 
     def _begun(self, row: int, record: np.void, wall_offset_ns: int) -> None:
@@ -266,7 +292,13 @@ class EpisodeBook:
         episode["suspended_ns"] = min(int(episode["suspended_ns"]), life_ns)
         value = self._table.value(row)
         self._ended.append(value)
-        self.previous[value.route.key] = value.episode_id
+        key = value.route.key
+        self.previous[key] = value.episode_id
+        expired_opening = value.opening if ending is Ending.EXPIRED else 0
+        self.expired.pop(key, None)
+        if expired_opening:
+            self.expired[key] = expired_opening
+        self._table.bar(key, ended_ns, expired_opening)
         self._table.forget(row)
         setattr(self.tally, ending.value, getattr(self.tally, ending.value) + 1)
 

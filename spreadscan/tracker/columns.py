@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spreadscan.kernel.episodes import TABLE
+from spreadscan.kernel.episodes import ENDINGS, TABLE
 from spreadscan.tracker.episode import Ending, Episode, EpisodeState, Moment, Route
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ENDING_CODES",
     "EPISODE_DTYPE",
     "MOMENT_FIELDS",
+    "ending_of",
     "episode_of",
     "write_episode",
 ]
@@ -36,7 +37,7 @@ EPISODE_DTYPE = np.dtype(
         ("opened_wall_ns", "<i8"), ("ended_ns", "<i8"), ("ended_wall_ns", "<i8"),
         ("suspended_since_ns", "<i8"), ("suspended_ns", "<i8"), ("gap_ns", "<i8"),
         ("first", MOMENT_DTYPE), ("peak", MOMENT_DTYPE), ("last", MOMENT_DTYPE),
-        ("z_score", "<f8"), ("net_after_funding_bps", "<f8"), ("route", "<i4"),
+        ("z_score", "<f8"), ("net_after_funding_bps", "<f8"), ("route", "<i4"), ("opening", "<u4"),
         *((name, "<u4") for name in _COUNTED),
         ("spot_source", "u1"), ("futures_source", "u1"), ("state", "u1"), ("ending", "u1"),
         ("changed", "u1"),
@@ -48,7 +49,7 @@ EPISODE_DTYPE = np.dtype(
 _NAMES = EPISODE_DTYPE.names or ()
 assert EPISODE_DTYPE.itemsize == TABLE["BYTES"], (EPISODE_DTYPE.itemsize, TABLE)
 assert MOMENT_DTYPE.itemsize == TABLE["MOMENT_BYTES"], (MOMENT_DTYPE.itemsize, TABLE)
-for _name in ("first", "z_score", "route", "changed"):
+for _name in ("first", "z_score", "route", "opening", "changed"):
     assert EPISODE_DTYPE.fields is not None
     assert EPISODE_DTYPE.fields[_name][1] == TABLE[_name.upper()], (_name, TABLE)
 
@@ -58,6 +59,7 @@ BY_SNAPSHOT = 2
 """``changed``: by a look at the prices, which may wait a few ticks."""
 
 ENDING_CODES = {ending: code for code, ending in enumerate(Ending, start=1)}
+assert all(ENDING_CODES[Ending[name]] == code for name, code in ENDINGS.items()), ENDINGS
 _ENDINGS = {code: ending for ending, code in ENDING_CODES.items()}
 
 
@@ -78,6 +80,7 @@ def episode_of(record: tuple[Any, ...], route: Route, boot_id: str) -> Episode:
         last=Moment._make(value["last"]),
         z_score=_known(value["z_score"]),
         net_after_funding_bps=_known(value["net_after_funding_bps"]),
+        opening=value["opening"],
         re_signals=value["re_signals"],
         snapshots=value["snapshots"],
         snapshots_unusable=value["snapshots_unusable"],
@@ -89,6 +92,11 @@ def episode_of(record: tuple[Any, ...], route: Route, boot_id: str) -> Episode:
         ended_ns=value["ended_ns"] if is_ended else None,
         ended_wall_ns=value["ended_wall_ns"] if is_ended else None,
     )
+
+
+def ending_of(code: int) -> Ending:
+    """Return the ending of a code in the table."""
+    return _ENDINGS[code]
 
 
 def write_episode(table: npt.NDArray[np.void], row: int, episode: Episode) -> None:
@@ -109,6 +117,7 @@ def write_episode(table: npt.NDArray[np.void], row: int, episode: Episode) -> No
         "z_score": _number(episode.z_score),
         "net_after_funding_bps": _number(episode.net_after_funding_bps),
         "route": -1,
+        "opening": episode.opening,
         "re_signals": episode.re_signals,
         "snapshots": episode.snapshots,
         "snapshots_unusable": episode.snapshots_unusable,

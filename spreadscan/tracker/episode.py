@@ -125,6 +125,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """How far the opening stood from what is usual for the route; None where that is not known."""
     net_after_funding_bps: float | None = None
     """At the opening, with the funding that falls due; None where that is not known."""
+    opening: int = 0
+    """The engine's number of the opening that it holds the route open under; 0 when not known."""
     re_signals: int = 0
     """Openings that the engine signalled while the episode was open."""
     snapshots: int = 0

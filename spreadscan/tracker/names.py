@@ -89,6 +89,12 @@ class RouteNames(NamedTuple):
             symbol_id=self.symbol_ids.get(route.symbol, -1),
         )
 
+    def numbers(self, key: tuple[str, str]) -> tuple[int, int]:
+        """Return direction id and symbol id of a route's names, -1 where this universe has none."""
+        direction, symbol = key
+        direction_ids = {name: number for number, name in self.directions.items()}
+        return direction_ids.get(direction, -1), self.symbol_ids.get(symbol, -1)
+
     def lists(self, route: Route) -> bool:
         """Tell whether a route with this universe's numbers is one of its routes."""
         return (route.direction_id, route.symbol_id) in self.listed

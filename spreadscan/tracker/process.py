@@ -13,13 +13,16 @@ no signal is taken, and what was open has ended as halted.
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from spreadscan.config import Config, RoundTripFees
 from spreadscan.runtime.process import Context
 from spreadscan.shm.layout import RING_CAPACITY, Histogram, TrackerCounter
+from spreadscan.shm.record_table import route_index
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
 from spreadscan.tracker.baseline import Baselines
 from spreadscan.tracker.book import EpisodeBook
-from spreadscan.tracker.episode import Clocks, EpisodeIds
+from spreadscan.tracker.episode import Clocks, Episode, EpisodeIds
 from spreadscan.tracker.journal import Journal
 from spreadscan.tracker.legs import LegReader, LivingPipeline, Pipeline
 from spreadscan.tracker.listing import Listing, names_now
@@ -223,6 +226,8 @@ class Tracker:
     def _restored(self, opened: Opened) -> EpisodeBook:
         """Return the book of the last run."""
         saved = opened.saved
+        # Openings are numbered from shm-init on.
+        is_same_ring = saved.ring_created_ns == self._context.regions.ring.created_ns
         book = EpisodeBook(
             rules_of(self._config),
             names_now(self._context),
@@ -231,10 +236,25 @@ class Tracker:
             saved.previous,
         )
         episodes = saved.resumed(self._clocks())
-        book.restore(episodes)
+        book.restore(map(self._numbered, episodes) if is_same_ring else episodes)
+        seen_ns = 0
+        if saved.clocks is not None and saved.clocks.boot_id == self._boot_id:
+            seen_ns = saved.clocks.monotonic_ns
+        book.bar(seen_ns, saved.expired if is_same_ring else {})
         if episodes:
             self._context.log.info("resumed %d open episodes", len(episodes))
         return book
+
+    def _numbered(self, episode: Episode) -> Episode:
+        """Return an episode with the number of the opening that the engine holds it open under."""
+        route = episode.route
+        if route.symbol_id < 0:
+            return episode
+        index = route_index(route.direction_id, route.symbol_id)
+        state = self._context.regions.routes.read(index)
+        if state is None or not state["is_open"]:
+            return episode
+        return msgspec.structs.replace(episode, opening=int(state["opening"]))
 
     def _resumed_position(self, opened: Opened) -> int:
         """Return the sequence of the last signal that the ledger holds the effect of."""

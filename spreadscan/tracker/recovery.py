@@ -52,6 +52,7 @@ class Saved(NamedTuple):
     clocks: Clocks | None = None
     """At its latest commit; None in a part that was never written by this build."""
     previous: dict[tuple[str, str], int] = {}  # noqa: RUF012 -- never changed
+    expired: dict[tuple[str, str], int] = {}  # noqa: RUF012 -- never changed
     ended: tuple[Episode, ...] = ()
     """Those of a damaged part, which would be gone with it."""
 
@@ -139,6 +140,10 @@ def load(connection: sqlite3.Connection) -> Saved:
         ring_sequence=meta.get("ring_sequence", 0),
         clocks=None if clocks is None else Clocks(*clocks),
         previous=previous,
+        expired={
+            (direction, symbol): opening
+            for direction, symbol, opening in connection.execute("SELECT * FROM expired")
+        },
     )
 
 
@@ -168,7 +173,7 @@ def _begun(
         last_id=saved.last_id,
         clocks=saved.clocks or now,
         is_synced=True,
-        new_part=NewPart(day_of(now.wall_ns), saved.episodes, saved.previous),
+        new_part=NewPart(day_of(now.wall_ns), saved.episodes, saved.previous, saved.expired),
     )
     try:
         store.commit(batch)

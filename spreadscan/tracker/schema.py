@@ -10,6 +10,8 @@ so that a new ending needs no migration.
                appended in order of time. The points of an episode lie between its first_frame_id
                and its last_frame_id, in rows whose lowest and highest id enclose its own.
     previous   each route's latest ended episode when the file was begun.
+    expired    routes whose latest ended episode expired while the engine held them open, and the
+               engine's number of that opening: its further signals open no other episode.
     clocks     one row: both clocks at the latest commit.
     meta       single integers: where in which ring the ledger stands, and the highest id given out.
 """
@@ -22,7 +24,7 @@ import numpy as np
 from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.rows import INSERT_FRAME
 
-__all__ = ["SCHEMA_VERSION", "migrate"]
+__all__ = ["READABLE_VERSIONS", "SCHEMA_VERSION", "migrate"]
 
 # A frame made of a version-1 file's rows holds so many; of an open set it holds one each.
 ROWS_IN_FRAME = 4096
@@ -145,9 +147,20 @@ _VERSION_2 = (
     "DROP TABLE snapshots",
 )
 
-_MIGRATIONS = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    """
+    CREATE TABLE expired (
+        direction TEXT NOT NULL, symbol TEXT NOT NULL, opening INTEGER NOT NULL,
+        PRIMARY KEY (direction, symbol)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+_MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 SCHEMA_VERSION = len(_MIGRATIONS)
+READABLE_VERSIONS = (2, SCHEMA_VERSION)
+"""Versions whose episodes and paths stand as they do now: a finished part is not migrated."""
 
 
 def migrate(connection: sqlite3.Connection) -> int:

@@ -25,6 +25,11 @@ class Rules(NamedTuple):
     max_suspended_ns: int
     """Out of sight for longer, an episode is lost."""
 
+    @property
+    def max_gap_ns(self) -> int:
+        """A gap that no step of the clock explains: what is there now is another dislocation."""
+        return self.max_life_ns + MAX_CLOCK_STEP_NS
+
 
 def take_in(records: Records, rows: Rows, seen: Snapshot, now_ns: int) -> Rows:
     """Write a look into open episodes; return the rows that are in sight.
@@ -70,13 +75,21 @@ def frame_of(records: Records, in_sight: Rows, seen: Snapshot, now_ns: int) -> F
 
 
 def overdue(records: Records, rows: Rows, rules: Rules, now_ns: int) -> dict[Ending, Rows]:
-    """Return which of the rows, where still open, are to end now, by how they end."""
-    state = records["state"][rows]
-    is_open = (state == EpisodeState.OPEN) | (state == EpisodeState.SUSPENDED)
+    """Return which open episodes were over before this look, by how they ended.
+
+    To be asked before `take_in`: whatever the look shows is not of these any more.
+    ``overdue_ending`` in kernel/episodes.pyx says the same of a signal.
+    """
     is_old = now_ns - records["opened_ns"][rows] >= rules.max_life_ns
-    is_away = (state == EpisodeState.SUSPENDED) & (
-        now_ns - records["suspended_since_ns"][rows] >= rules.max_suspended_ns
+    is_suspended = records["state"][rows] == EpisodeState.SUSPENDED
+    # In sight, but by a look of long ago: a tracker that hung has seen nothing.
+    unseen_since_ns = np.where(
+        is_suspended, records["suspended_since_ns"][rows], records["last"]["time_ns"][rows]
     )
-    # A gap that no step of the clock explains: what is there now is another dislocation.
-    is_away |= records["gap_ns"][rows] > rules.max_life_ns + MAX_CLOCK_STEP_NS
-    return {Ending.EXPIRED: rows[is_open & is_old], Ending.LOST: rows[is_open & is_away & ~is_old]}
+    is_lost = now_ns - unseen_since_ns >= rules.max_suspended_ns
+    is_lost |= records["gap_ns"][rows] > rules.max_gap_ns
+    is_lost &= ~is_old
+    lost = rows[is_lost]
+    records["suspended_since_ns"][lost] = unseen_since_ns[is_lost]
+    records["state"][lost] = EpisodeState.SUSPENDED
+    return {Ending.EXPIRED: rows[is_old], Ending.LOST: lost}

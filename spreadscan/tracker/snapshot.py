@@ -70,6 +70,17 @@ class Snapshot(NamedTuple):
     futures: npt.NDArray[np.void]
     """Shape (n,), PRICE_DTYPE."""
 
+    def of(self, routes: Bools) -> "Snapshot":
+        """Return the look at some of the routes, shape (n,)."""
+        return Snapshot(
+            usable=self.usable[routes],
+            gross_bps=self.gross_bps[routes],
+            net_bps=self.net_bps[routes],
+            executable_usd=self.executable_usd[routes],
+            spot=self.spot[routes],
+            futures=self.futures[routes],
+        )
+
     def moment(self, now_ns: int) -> dict[str, npt.NDArray[np.generic]]:
         """Return the usable routes' values by the names of a moment's fields."""
         usable = self.usable

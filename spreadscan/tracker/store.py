@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError
-from spreadscan.tracker.episode import Clocks, Episode
+from spreadscan.tracker.episode import Clocks, Ending, Episode
 from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.parts import WORKING_SUFFIX, Part, ledger_parts, set_aside, sync_folder
 from spreadscan.tracker.rows import INSERT_FRAME, UPSERT_EPISODE, row_of
@@ -31,6 +31,8 @@ BUSY_TIMEOUT_S = 0.1
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 _PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_PUT_EXPIRED = "INSERT OR REPLACE INTO expired VALUES (?, ?, ?)"
+_DELETE_EXPIRED = "DELETE FROM expired WHERE direction = ? AND symbol = ?"
 _NEXT_FRAME_ID = "SELECT coalesce(max(frame_id), 0) + 1 FROM frames"
 
 
@@ -58,6 +60,8 @@ class NewPart(NamedTuple):
     """All that are open."""
     previous: Mapping[tuple[str, str], int]
     """Each route's latest ended episode."""
+    expired: Mapping[tuple[str, str], int] = {}
+    """The engine's opening under it, of routes where that episode expired."""
     is_damaged: bool = False
     """The part before it is to be set aside."""
 
@@ -189,6 +193,9 @@ class EpisodeStore:
                 "INSERT INTO previous VALUES (?, ?, ?)",
                 ((*key, episode_id) for key, episode_id in new.previous.items()),
             )
+            connection.executemany(
+                _PUT_EXPIRED, ((*key, opening) for key, opening in new.expired.items())
+            )
             _write(connection, batch._replace(episodes=[*new.episodes, *batch.episodes]))
             connection.execute("COMMIT")
             # Everything into the file itself: its log would not be renamed with it.
@@ -251,6 +258,12 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
             for episode in batch.episodes
         ),
     )
+    # In order of id, so that the latest ending of a route counts.
+    for episode in batch.episodes:
+        if episode.ending is Ending.EXPIRED and episode.opening:
+            connection.execute(_PUT_EXPIRED, (*episode.route.key, episode.opening))
+        elif episode.ending is not None:
+            connection.execute(_DELETE_EXPIRED, episode.route.key)
     meta = {
         "ring_created_ns": batch.ring_created_ns,
         "ring_sequence": batch.ring_sequence,

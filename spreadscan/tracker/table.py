@@ -19,6 +19,7 @@ __all__ = ["OpenTable", "Rows"]
 Rows = npt.NDArray[np.int32]
 
 FIRST_ROWS = 8192
+NEVER_NS = np.iinfo(np.int64).max
 
 
 class OpenTable:
@@ -36,6 +37,10 @@ class OpenTable:
         """EPISODE_DTYPE; rows that no open episode has are meaningless."""
         self.row_of_route = np.full(MAX_DIRECTIONS * MAX_SYMBOLS, -1, np.int32)
         """By direction id * MAX_SYMBOLS + symbol id; -1 = none is open."""
+        self.ended_ns = np.zeros(MAX_DIRECTIONS * MAX_SYMBOLS, np.int64)
+        """By route as above: before this time an update opens nothing."""
+        self.expired_openings = np.zeros(MAX_DIRECTIONS * MAX_SYMBOLS, np.uint32)
+        """By route: the engine's opening whose episode has expired; 0 = none."""
         self.free: Rows = np.arange(FIRST_ROWS, dtype=np.int32)
         """Rows to begin episodes in, the first one next."""
         self.membership = 0
@@ -43,7 +48,10 @@ class OpenTable:
         self._boot_id = boot_id
         self._routes: dict[int, Route] = {}
         self._rows: dict[tuple[str, str], int] = {}
+        self._bars: dict[tuple[str, str], tuple[int, int]] = {}
+        self._barred_before_ns = 0
         self._use(names)
+        self._renumber_bars()
 
     def __len__(self) -> int:
         """Return how many episodes are open."""
@@ -129,6 +137,19 @@ class OpenTable:
         self.records["changed"][row] = 0
         self.membership += 1
 
+    def bar(self, key: tuple[str, str], ended_ns: int, expired_opening: int) -> None:
+        """Let a route's updates open no episode that are of before a time, or of an opening."""
+        self._bars[key] = (ended_ns, expired_opening)
+        direction_id, symbol_id = self.names.numbers(key)
+        if (direction_id, symbol_id) in self.names.listed:
+            number = direction_id * MAX_SYMBOLS + symbol_id
+            self.ended_ns[number], self.expired_openings[number] = ended_ns, expired_opening
+
+    def bar_before(self, time_ns: int) -> None:
+        """Let no update of before a time open an episode."""
+        self._barred_before_ns = time_ns
+        self._renumber_bars()
+
     def release(self, rows: list[int], used: int = 0) -> None:
         """Let rows be begun in again, after *used* of the free ones were taken."""
         self.free = np.concatenate([np.array(rows, np.int32), self.free[used:]])
@@ -156,7 +177,15 @@ class OpenTable:
             self.records["route"][row] = number
             if number >= 0:
                 self.row_of_route[number] = row
+        self._renumber_bars()
         self.membership += 1
+
+    def _renumber_bars(self) -> None:
+        # Not listed: what comes late of such a route is the past.
+        self.ended_ns[:] = np.where(self._listed, self._barred_before_ns, NEVER_NS)
+        self.expired_openings[:] = 0
+        for key, bar in list(self._bars.items()):
+            self.bar(key, *bar)
 
     def _number_of_before(self, symbol: str) -> int:
         for number, name in self.names.symbols.items():

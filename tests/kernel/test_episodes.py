@@ -16,14 +16,18 @@ def arguments(count=4, rows=8):
         "row_of_route": np.full(MAX_DIRECTIONS * MAX_SYMBOLS, -1, np.int32),
         "canonical": np.arange(MAX_SYMBOLS, dtype=np.int32),
         "free_rows": np.arange(rows, dtype=np.int32),
-        "events": np.zeros((count, 3), np.int32),
+        "ended_ns": np.zeros(MAX_DIRECTIONS * MAX_SYMBOLS, np.int64),
+        "expired_openings": np.zeros(MAX_DIRECTIONS * MAX_SYMBOLS, np.uint32),
+        "converge_net_bps": 0.0,
+        "limits": np.full(3, 10**12, np.int64),
+        "events": np.zeros((2 * count, 3), np.int32),
         "tally": np.zeros(3, np.uint64),
     }
 
 
 def test_table_is_laid_out_as_numpy_sees_it():
     assert EPISODE_DTYPE.itemsize == TABLE["BYTES"]
-    for name in ("first", "z_score", "route", "changed"):
+    for name in ("first", "z_score", "route", "opening", "changed"):
         assert EPISODE_DTYPE.fields[name][1] == TABLE[name.upper()]
 
 
@@ -35,8 +39,11 @@ def test_table_is_laid_out_as_numpy_sees_it():
         {"row_of_route": np.zeros(5, np.int32)},
         {"canonical": np.zeros(5, np.int32)},
         {"free_rows": np.zeros(3, np.int32)},
-        {"events": np.zeros((3, 3), np.int32)},
-        {"events": np.zeros((4, 2), np.int32)},
+        {"ended_ns": np.zeros(5, np.int64)},
+        {"expired_openings": np.zeros(5, np.uint32)},
+        {"limits": np.zeros(2, np.int64)},
+        {"events": np.zeros((7, 3), np.int32)},
+        {"events": np.zeros((8, 2), np.int32)},
         {"tally": np.zeros(2, np.uint64)},
     ],
     ids=lambda wrong: next(iter(wrong)),
@@ -80,5 +87,5 @@ def test_rows_are_begun_in_the_order_of_the_free_ones():
     found = apply_signals(**given)
 
     assert found == 2
-    assert given["events"].tolist() == [[1, 5, 0], [1, 2, 1]]
+    assert given["events"][:2].tolist() == [[1, 5, 0], [1, 2, 1]]
     assert given["row_of_route"][[3, 4]].tolist() == [5, 2]

@@ -65,7 +65,9 @@ def three_days(folder):
     days.look(None)
     days.open(8, net_bps=50.0, z_score=6.5)
     days.look(51.0)
-    days.case.book.rules = days.case.book.rules._replace(max_life_ns=10 * DAY_NS)
+    days.case.book.rules = days.case.book.rules._replace(
+        max_life_ns=10 * DAY_NS, max_suspended_ns=9 * DAY_NS
+    )
     days.next_day()
     days.look({"ETH-USDT": 60.0})
     days.close(8)

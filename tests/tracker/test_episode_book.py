@@ -89,11 +89,11 @@ def test_close_dated_before_the_opening_gives_no_negative_life():
     assert (episode.ended_ns, episode.ended_wall_ns) == (episode.opened_ns, WALL_NS)
 
 
-@pytest.mark.parametrize("kind", [UPDATE, CLOSE])
-def test_update_or_close_of_a_route_without_episode_invents_none(kind):
+@pytest.mark.parametrize(("kind", "net_bps"), [(UPDATE, 0.0), (CLOSE, -1.0), (CLOSE, 20.0)])
+def test_close_or_update_that_is_no_spread_of_a_route_without_episode_invents_none(kind, net_bps):
     subject = Case()
 
-    subject.signal(kind)
+    subject.signal(kind, net_bps=net_bps)
 
     assert subject.all == []
     assert subject.book.tally.ignored == 1
@@ -264,13 +264,126 @@ def test_episode_expires_at_its_maximum_life_seen_or_not(net_bps):
     assert subject.book.tally.expired == 1
 
 
-def test_fresh_convergence_in_the_tick_of_expiry_is_a_convergence():
+def test_spread_found_gone_after_the_maximum_life_has_expired_before():
     subject = opened_case()
 
     subject.look(-5.0, NOW_NS + 60 * SECOND_NS)
 
-    assert subject.all[0].ending is Ending.CONVERGED
-    assert (subject.book.tally.converged, subject.book.tally.expired) == (1, 0)
+    assert subject.all[0].ending is Ending.EXPIRED
+    assert (subject.book.tally.converged, subject.book.tally.expired) == (0, 1)
+
+
+@pytest.mark.parametrize("net_bps", [-1.0, 50.0])
+@pytest.mark.parametrize("was_away", [True, False], ids=["suspended", "tracker-hung"])
+def test_first_look_after_too_long_out_of_sight_loses_the_episode_whatever_it_shows(
+    net_bps, was_away
+):
+    subject = opened_case()
+    subject.look(None if was_away else 9.0, NOW_NS + SECOND_NS)
+
+    frame = subject.look(net_bps, NOW_NS + 41 * SECOND_NS)
+
+    (episode,) = subject.all
+    assert (episode.ending, episode.suspended_ns) == (Ending.LOST, 40 * SECOND_NS)
+    assert episode.last.time_ns <= NOW_NS + SECOND_NS
+    assert frame is None
+
+
+def test_episodes_that_are_not_over_are_looked_at_beside_one_that_is():
+    subject = opened_case()
+    subject.signal(symbol_id=8, time_ns=NOW_NS + 30 * SECOND_NS)
+    subject.signal(symbol_id=9, time_ns=NOW_NS + 30 * SECOND_NS)
+
+    frame = subject.look({"BTC-USDT": 5.0, "ETH-USDT": -1.0}, NOW_NS + 60 * SECOND_NS)
+
+    bitcoin, ether, sol = subject.all
+    assert (bitcoin.ending, ether.ending, sol.ending) == (Ending.EXPIRED, Ending.CONVERGED, None)
+    assert sol.suspended_since_ns == NOW_NS + 60 * SECOND_NS
+    assert frame.episode_ids.tolist() == [ether.episode_id]
+
+
+@pytest.mark.parametrize("net_bps", [-1.0, 50.0])
+def test_first_look_after_an_unexplained_gap_loses_the_episode_whatever_it_shows(net_bps):
+    (episode,) = opened_case().open
+    away_ns = 60 * SECOND_NS + MAX_CLOCK_STEP_NS + 1
+    subject = Case(boot_id="other")
+    now = Clocks("other", 5 * SECOND_NS, WALL_NS + away_ns)
+    subject.book.restore([resumed(episode, CLOCKS, now)])
+
+    subject.look(net_bps, 6 * SECOND_NS)
+
+    assert subject.all[0].ending is Ending.LOST
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "ending", "is_open"),
+    [(UPDATE, 41, Ending.LOST, True), (SignalType.OPEN, 41, Ending.LOST, True),
+     (CLOSE, 41, Ending.LOST, False), (UPDATE, 60, Ending.EXPIRED, False),
+     (SignalType.OPEN, 60, Ending.EXPIRED, True), (CLOSE, 60, Ending.EXPIRED, False)],
+)  # fmt: skip
+def test_signal_after_too_long_ends_the_episode_first_and_may_begin_the_next(
+    kind, seconds, ending, is_open
+):
+    subject = opened_case(opening=3)
+    subject.look(None, NOW_NS + SECOND_NS)
+
+    subject.signal(kind, time_ns=NOW_NS + seconds * SECOND_NS, opening=3)
+
+    first, *rest = subject.all
+    assert first.ending is ending
+    assert first.suspended_ns == (seconds - 1) * SECOND_NS
+    assert [each.previous_id for each in rest] == [first.episode_id] * is_open
+    assert len(subject.open) == is_open
+
+
+@pytest.mark.parametrize("how", ["lost", "converged", "halted"])
+def test_update_of_a_route_that_the_engine_still_holds_open_begins_a_linked_episode(how):
+    subject = opened_case(opening=3)
+    ended_ns = NOW_NS + SECOND_NS
+    if how == "lost":
+        subject.look(None, NOW_NS + 1)
+        ended_ns = NOW_NS + 41 * SECOND_NS
+        subject.look(None, ended_ns)
+    elif how == "converged":
+        subject.look(-1.0, ended_ns)
+    else:
+        subject.book.halt(ended_ns, OFFSET_NS)
+
+    subject.signal(UPDATE, opening=3, net_bps=60.0, time_ns=ended_ns - 1)
+    early = len(subject.open)
+    subject.signal(UPDATE, opening=3, net_bps=60.0, time_ns=ended_ns + 1)
+
+    first, second = subject.all
+    assert early == 0
+    assert first.ending == how
+    assert (second.previous_id, second.opening, second.ending) == (first.episode_id, 3, None)
+    assert (subject.book.tally.opened, subject.book.tally.ignored) == (2, 1)
+
+
+def test_update_of_the_opening_whose_episode_expired_begins_none_but_the_next_opening_does():
+    subject = opened_case(opening=3)
+    subject.look(20.0, NOW_NS + 60 * SECOND_NS)
+    later_ns = NOW_NS + 61 * SECOND_NS
+
+    subject.signal(UPDATE, opening=3, net_bps=60.0, time_ns=later_ns)
+    same = len(subject.open)
+    subject.book.adopt(names_of({40: "BTC-USDT"}))
+    subject.signal(UPDATE, opening=3, symbol_id=40, net_bps=60.0, time_ns=later_ns)
+    renumbered = len(subject.open)
+    subject.signal(UPDATE, opening=4, symbol_id=40, net_bps=60.0, time_ns=later_ns)
+
+    assert (same, renumbered, len(subject.open)) == (0, 0, 1)
+
+
+def test_late_update_of_a_route_that_is_not_listed_begins_no_episode():
+    subject = opened_case()
+    subject.book.adopt(names_of({8: "ETH-USDT"}))
+    subject.book.end_unlisted(NOW_NS + 1, OFFSET_NS)
+
+    subject.signal(UPDATE, time_ns=NOW_NS + 2)
+
+    assert subject.open == []
+    assert len(subject.all) == 1
 
 
 @pytest.mark.parametrize("step_s", [3600, -3600])
@@ -375,18 +488,6 @@ def test_restored_episode_of_an_unlisted_symbol_has_no_readable_legs():
     subject = restored(episode, names=names_of({7: "ETH-USDT"}))
 
     assert subject.open[0].route.symbol_id == -1
-
-
-def test_gap_that_no_step_of_the_clock_explains_loses_the_episode_though_its_route_is_wide():
-    (episode,) = opened_case().open
-    away_ns = 60 * SECOND_NS + MAX_CLOCK_STEP_NS + 1
-    subject = Case(boot_id="other")
-    now = Clocks("other", 5 * SECOND_NS, WALL_NS + away_ns)
-    subject.book.restore([resumed(episode, CLOCKS, now)])
-
-    subject.look(20.0, 6 * SECOND_NS)
-
-    assert subject.all[0].ending is Ending.LOST
 
 
 def test_membership_changes_with_every_opening_ending_and_restore():

@@ -22,6 +22,15 @@ UNIVERSES = st.sets(SYMBOLS)
 NETS = st.floats(-40.0, 120.0, allow_nan=False)
 
 
+def is_over(episode, time_ns):
+    """Whether it has ended before that time, whatever is seen then."""
+    unseen_since_ns = episode.suspended_since_ns or episode.last.time_ns
+    return (
+        time_ns - episode.opened_ns >= RULES.max_life_ns
+        or time_ns - unseen_since_ns >= RULES.max_suspended_ns
+    )
+
+
 class EpisodeLife(RuleBasedStateMachine):
     @initialize()
     def start(self):
@@ -33,6 +42,8 @@ class EpisodeLife(RuleBasedStateMachine):
         self.stored_clocks = self.clocks()
         self.known = {}
         self.endings = {}
+        self.openings = {7: 0, 8: 0, 9: 0}
+        self.expired = {}
         self.may_converge = set()
         self.is_killed = False
         self.folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="spreadscan-test-"))
@@ -61,6 +72,9 @@ class EpisodeLife(RuleBasedStateMachine):
                 continue
             assert episode.episode_id not in self.endings
             self.endings[episode.episode_id] = episode.ending
+            self.expired.pop(episode.route.symbol, None)
+            if episode.ending is Ending.EXPIRED and episode.opening:
+                self.expired[episode.route.symbol] = episode.opening
             match episode.ending:
                 case Ending.CONVERGED:
                     assert episode.episode_id in self.may_converge
@@ -75,6 +89,10 @@ class EpisodeLife(RuleBasedStateMachine):
         self.may_converge.clear()
         self.stored_clocks = self.clocks()
 
+    def is_over(self, symbol_id, time_ns):
+        name = NAMES.symbols[symbol_id]
+        return any(is_over(e, time_ns) for e in self.case.open if e.route.symbol == name)
+
     def open_of(self, symbol_id):
         name = NAMES.symbols[symbol_id]
         return [item.episode_id for item in self.case.open if item.route.symbol == name]
@@ -85,30 +103,46 @@ class EpisodeLife(RuleBasedStateMachine):
     @rule(symbol_id=SYMBOLS, net_bps=NETS, age_ns=st.integers(0, 10**8))
     def open_signal(self, symbol_id, net_bps, age_ns):
         before = self.open_of(symbol_id)
+        time_ns = self.now_ns - age_ns
+        is_over = self.is_over(symbol_id, time_ns)
+        self.openings[symbol_id] += 1
 
         self.case.signal(
-            symbol_id=symbol_id, net_bps=net_bps, time_ns=self.now_ns - age_ns,
-            offset_ns=self.offset_ns,
+            symbol_id=symbol_id, net_bps=net_bps, time_ns=time_ns, offset_ns=self.offset_ns,
+            opening=self.openings[symbol_id],
         )  # fmt: skip
 
         assert len(self.open_of(symbol_id)) == 1
-        assert not before or self.open_of(symbol_id) == before
+        assert not before or (self.open_of(symbol_id) == before) != is_over
         self.collect()
 
     @rule(symbol_id=SYMBOLS, net_bps=NETS)
     def update_signal(self, symbol_id, net_bps):
         before = self.open_of(symbol_id)
+        is_over = self.is_over(symbol_id, self.now_ns)
+        opening = self.openings[symbol_id]
 
         self.case.signal(
-            SignalType.UPDATE, symbol_id=symbol_id, net_bps=net_bps, time_ns=self.now_ns
-        )
+            SignalType.UPDATE, symbol_id=symbol_id, net_bps=net_bps, time_ns=self.now_ns,
+            offset_ns=self.offset_ns, opening=opening,
+        )  # fmt: skip
 
-        assert self.open_of(symbol_id) == before
+        after = self.open_of(symbol_id)
         self.collect()
+        if before and not is_over:
+            assert after == before
+        else:
+            is_barred = opening and self.expired.get(NAMES.symbols[symbol_id]) == opening
+            is_listed = symbol_id in self.listed
+            assert len(after) == (net_bps > RULES.converge_net_bps and is_listed and not is_barred)
+            assert after != before or not after
 
     @rule(symbol_id=SYMBOLS, age_ns=st.integers(0, 10**9))
     def close_signal(self, symbol_id, age_ns):
-        self.may_converge = set(self.open_of(symbol_id))
+        time_ns = self.now_ns - age_ns
+        self.may_converge = (
+            set() if self.is_over(symbol_id, time_ns) else set(self.open_of(symbol_id))
+        )
 
         self.case.signal(
             SignalType.CLOSE, symbol_id=symbol_id, time_ns=self.now_ns - age_ns,
@@ -118,7 +152,7 @@ class EpisodeLife(RuleBasedStateMachine):
         assert self.open_of(symbol_id) == []
         self.collect()
 
-    @rule(data=st.data(), step_ns=st.integers(0, 20 * 10**9))
+    @rule(data=st.data(), step_ns=st.integers(10**6, 20 * 10**9))
     def snapshot(self, data, step_ns):
         self.now_ns += step_ns
         nets = {episode.route.symbol: data.draw(st.none() | NETS) for episode in self.case.open}
@@ -127,6 +161,7 @@ class EpisodeLife(RuleBasedStateMachine):
             for episode in self.case.open
             if nets[episode.route.symbol] is not None
             and nets[episode.route.symbol] <= RULES.converge_net_bps
+            and not is_over(episode, self.now_ns)
         }
         expected = set(self.may_converge)
         unseen = {e.episode_id for e in self.case.open if nets[e.route.symbol] is None}
@@ -185,6 +220,7 @@ class EpisodeLife(RuleBasedStateMachine):
         self.store, saved = opened.store, opened.saved
         assert opened.damaged == ()
         assert (saved.previous, saved.last_id) == (previous, last_id)
+        assert saved.expired == self.case.book.expired
         assert saved.clocks == self.stored_clocks
         self.case = Case(
             last_id=saved.last_id, names=names, boot_id=self.boot, previous=saved.previous
@@ -193,6 +229,7 @@ class EpisodeLife(RuleBasedStateMachine):
         self.case.book.adopt(NAMES)
         self.case.book.adopt(names)
 
+        self.case.book.bar(0, saved.expired)
         self.case.book.restore(saved.resumed(self.clocks()))
 
         after = self.case.open

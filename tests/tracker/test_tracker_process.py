@@ -411,7 +411,7 @@ def test_backlog_of_many_batches_is_drained_in_one_tick(bench, tracker):
 
 def test_record_that_cannot_be_true_is_counted_and_passed_over(bench, tracker):
     bench.push(net_bps=float("nan"))
-    bench.push(SignalType.UPDATE, symbol_id=8)
+    bench.push(SignalType.CLOSE, symbol_id=8)
     bench.push()
 
     tracker.step()
