@@ -27,7 +27,14 @@ from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.parts import Part, sync_folder
 from spreadscan.tracker.rows import EPISODE_COLUMNS
 
-__all__ = ["EPISODE_SCHEMA", "PATH_SCHEMA", "ArchiveError", "episodes_table", "write_part"]
+__all__ = [
+    "EPISODE_SCHEMA",
+    "PATH_SCHEMA",
+    "ArchiveError",
+    "episodes_table",
+    "prove_part",
+    "write_part",
+]
 
 TEXT_COLUMNS = {"direction", "symbol", "boot_id", "ending"}
 REAL_SUFFIXES = ("_bps", "_usd", "_bid", "_ask", "_qty", "z_score")
@@ -128,19 +135,53 @@ def write_part(connection: sqlite3.Connection, part: Part, directory: Path) -> i
     paths, episodes = part.paths(directory), part.episodes(directory)
     paths.parent.mkdir(exist_ok=True)
     points = _write_paths(connection, paths)
-    table = episodes_table(connection).sort_by(
-        [(name, "ascending") for name in ("direction", "symbol", "episode_id")]
-    )
+    table = _sorted_episodes(connection)
     working = _working(episodes)
     pq.write_table(
         table, working, row_group_size=ROW_GROUP_EPISODES, compression="zstd",
         compression_level=COMPRESSION_LEVEL,
     )  # fmt: skip
-    found = pq.read_table(working)
-    if not found.equals(table):
-        raise ArchiveError(working, f"{found.num_rows} episodes", f"{table.num_rows}, all equal")
+    _prove_episodes(working, table)
     _put_in_place(working, episodes)
     return points
+
+
+def prove_part(connection: sqlite3.Connection, part: Part, directory: Path) -> int:
+    """Compare a part with the files that an earlier run made of it; return how many points.
+
+    Raises:
+        ArchiveError: they do not hold what the part holds.
+        sqlite3.DatabaseError: the part cannot be read.
+        ValueError: a frame in it is damaged.
+        OSError: a file cannot be read.
+    """
+    expected = _Digest()
+    for columns in _chunks(frames_of(connection)):
+        expected.add(columns)
+    _prove_paths(part.paths(directory), expected)
+    _prove_episodes(part.episodes(directory), _sorted_episodes(connection))
+    return expected.points
+
+
+def _sorted_episodes(connection: sqlite3.Connection) -> pa.Table:
+    return episodes_table(connection).sort_by(
+        [(name, "ascending") for name in ("direction", "symbol", "episode_id")]
+    )
+
+
+def _prove_episodes(file: Path, table: pa.Table) -> None:
+    found = pq.read_table(file)
+    if not found.equals(table):
+        raise ArchiveError(file, f"{found.num_rows} episodes", f"{table.num_rows}, all equal")
+
+
+def _prove_paths(file: Path, expected: _Digest) -> None:
+    found = _Digest()
+    with pq.ParquetFile(file) as written:
+        for batch in written.iter_batches(ROW_GROUP_POINTS):
+            found.add(column.to_numpy() for column in batch.columns)
+    if found.text() != expected.text():
+        raise ArchiveError(file, found.text(), expected.text())
 
 
 def _write_paths(connection: sqlite3.Connection, file: Path) -> int:
@@ -160,12 +201,7 @@ def _write_paths(connection: sqlite3.Connection, file: Path) -> int:
             expected.add(columns)
             table = pa.table([pa.array(column) for column in columns], schema=PATH_SCHEMA)
             writer.write_table(table, row_group_size=ROW_GROUP_POINTS)
-    found = _Digest()
-    with pq.ParquetFile(working) as written:
-        for batch in written.iter_batches(ROW_GROUP_POINTS):
-            found.add(column.to_numpy() for column in batch.columns)
-    if found.text() != expected.text():
-        raise ArchiveError(working, found.text(), expected.text())
+    _prove_paths(working, expected)
     _put_in_place(working, file)
     return expected.points
 

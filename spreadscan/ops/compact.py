@@ -2,6 +2,9 @@
 
 Every part but the newest is finished: the tracker never writes it again. It is written as Parquet,
 read back, and only then deleted. A part that is damaged is set aside and the others go on.
+
+Killed at any step, the next run finds either the whole part, and begins again, or its proven
+archive, which it never writes again: what is left of the ledger is then only compared and deleted.
 """
 
 import contextlib
@@ -16,7 +19,7 @@ import msgspec
 
 from spreadscan.config import Config
 from spreadscan.errors import EXIT_TEMPORARY, SpreadscanError
-from spreadscan.ops.archive import ArchiveError, write_part
+from spreadscan.ops.archive import ArchiveError, prove_part, write_part
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts, set_aside
 from spreadscan.tracker.store import connected, is_damage
 
@@ -85,10 +88,15 @@ def _compacted(part: Part, directory: Path) -> CompactedPart:
     before_bytes = _size(file)
     # Opened for writing: what a killed tracker left in the log belongs to the part.
     with contextlib.closing(connected(file)) as connection:
-        points = write_part(connection, part, directory)
-        # Or its log would be left behind by the last one to close it, if somebody else reads it.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    for suffix in ("-wal", "-shm", ""):
+        if part.episodes(directory).exists():
+            points = prove_part(connection, part, directory)
+        else:
+            points = write_part(connection, part, directory)
+        # Nothing may stand in the log alone: the file goes first, and without it nobody reads that.
+        (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise sqlite3.OperationalError("somebody reads it; the next run deletes it")
+    for suffix in ("", "-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)
     after_bytes = _size(part.paths(directory)) + _size(part.episodes(directory))
     return CompactedPart(

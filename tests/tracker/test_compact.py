@@ -1,9 +1,11 @@
 """Finished days become Parquet, proven before anything is deleted."""
 
+import contextlib
 import fcntl
 import os
 import shutil
 import sqlite3
+from pathlib import Path
 
 import msgspec
 import pyarrow.parquet as pq
@@ -58,6 +60,74 @@ def test_compaction_changes_no_answer_and_leaves_the_newest_part(config, folder,
     assert len(archived_parts(folder)) == 2
     assert answers(folder) == before
     assert [len(path) for _, path in before] == [1, 2, 2]
+
+
+class Killed(BaseException):
+    """What a kill leaves is what stands on the disk at that moment."""
+
+
+def killed_at(monkeypatch, step):
+    """Kill the compaction before its n-th change of a name; return whether it came that far."""
+    left = [step]
+    for name in ("unlink", "rename"):
+        real = getattr(Path, name)
+
+        def change(self, *arguments, _real=real, **more):
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return _real(self, *arguments, **more)
+
+        monkeypatch.setattr(Path, name, change)
+
+
+@pytest.mark.parametrize("is_read", [False, True], ids=["alone", "beside-a-reader"])
+@pytest.mark.parametrize("step", range(11))
+def test_compaction_killed_at_any_step_loses_nothing(
+    config, folder, days, monkeypatch, step, is_read
+):
+    before = answers(folder)
+    reader = sqlite3.connect(ledger_parts(folder)[0].ledger(folder))
+    if is_read:
+        # A transaction that holds the log: it cannot be emptied.
+        with sqlite3.connect(ledger_parts(folder)[0].ledger(folder)) as writer:
+            writer.execute("PRAGMA journal_mode = WAL")
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM episodes").fetchone()
+            writer.execute("UPDATE meta SET value = value")
+        writer.close()
+    with monkeypatch.context() as patch:
+        killed_at(patch, step)
+        with contextlib.suppress(Killed):
+            compact(config, LATER_NS)
+    between = answers(folder)
+    with contextlib.suppress(sqlite3.Error):
+        reader.rollback()
+    reader.close()
+
+    found = compact(config, LATER_NS)
+
+    assert between == before
+    assert found.failed == ()
+    assert len(ledger_parts(folder)) == 1
+    assert answers(folder) == before
+
+
+def test_archive_that_an_earlier_run_proved_is_never_written_again(config, folder, days):
+    part = ledger_parts(folder)[0]
+    kept = part.ledger(folder).read_bytes()
+    compact(config, LATER_NS)
+    archived = part.episodes(folder).read_bytes(), part.paths(folder).read_bytes()
+    part.ledger(folder).write_bytes(kept)
+    with sqlite3.connect(part.ledger(folder)) as connection:
+        connection.execute("DELETE FROM episodes")
+        connection.execute("DELETE FROM frames")
+
+    found = compact(config, LATER_NS)
+
+    assert "expected" in found.failed[0]
+    assert part.ledger(folder).exists()
+    assert (part.episodes(folder).read_bytes(), part.paths(folder).read_bytes()) == archived
 
 
 def test_second_run_has_nothing_to_do(config, folder, days):
