@@ -1,5 +1,6 @@
 """A whole pipeline on simulated exchanges that fail as they are told to, watched from outside."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -8,16 +9,18 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from oracle import Oracle
 from random_faults import last_end_s, write_scenario
 from watch import Watch
 
 from spreadscan.config import load_config
 from spreadscan.errors import RegionMissing
+from spreadscan.exchanges import sources
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import ProcessState, RegionKind
 from spreadscan.shm.regions import attach_regions
-from spreadscan.sim.truth import Preface, load_truth
+from spreadscan.sim.truth import Fate, Preface, load_truth
 from spreadscan.topology import programs
 from spreadscan.universe import load_universe
 
@@ -93,6 +96,23 @@ class FaultRun:
             max_leg_age_s=self.config.engine.max_leg_age_ms / 1000,
         )
         return [oracle.judge(record) for record in signals]
+
+    def departures(self):
+        """Return times and numbers of the quotes that left, by source id and symbol id."""
+        records = self.truth.records[self.truth.records["fate"] == Fate.LEFT]
+        records = records[np.argsort(records["row"], kind="stable")]
+        names = [tuple(name) for name in self.truth.preface.rows]
+        bounds = np.searchsorted(records["row"], range(len(names) + 1))
+        of_name = {
+            name: (records["time_ns"][first:last], records["number"][first:last])
+            for name, (first, last) in zip(names, itertools.pairwise(bounds), strict=True)
+        }
+        return {
+            (source.source_id, symbol_id): of_name[source.name, symbol]
+            for source in sources().values()
+            for symbol, symbol_id, *_ in self.universe.legs(source.source_id)
+            if (source.name, symbol) in of_name
+        }
 
     def late(self, within_s):
         """Return the listings that were not fresh again in time."""
