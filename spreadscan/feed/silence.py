@@ -214,8 +214,13 @@ class Monitor:
         return f"no quote for {silent_s:.1f} s, more than its {limit_s:.1f} s"
 
     def _is_excused(self, symbols: Collection[str], since_ns: int, now_ns: int) -> bool:
-        """Return whether REST, asked lately and well within the silence, knows nothing more."""
+        """Return whether REST, asked lately and well within the silence, knows nothing more.
+
+        A promised repetition that is missed is proof whatever REST says.
+        """
         limits = self._limits
+        if limits.repeat_s is not None and now_ns - since_ns > limits.repeat_s * S_TO_NS:
+            return False
         asked_ns = max(
             since_ns + round(limits.suspect_s * S_TO_NS),
             now_ns - round(limits.excuse_s * S_TO_NS),

@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from silence_cases import S, World
+from silence_cases import STORED, S, World
 
 from spreadscan.config import load_config
 from spreadscan.exchanges import source_named
@@ -115,6 +115,28 @@ def test_repeating_connection_is_dropped_when_a_repetition_is_missed():
     world.turns(8, "C")
 
     assert {number for _, number in world.told("drop")} == {0}
+
+
+def test_missed_repetition_is_not_excused_by_rest():
+    world = World([("A", "B"), ("C", "D")], repeats_every_s=3.0)
+    world.books = dict.fromkeys("ABCD", STORED)
+    world.turns(60, "A", "B", "C", "D")
+    # Something else keeps REST in demand.
+    world.lines[1].symbols["E"], world.last_ns["E"] = world.now_ns, 0
+    world.turns(2, "A", "B", "C", "D")
+    for _ in range(18):
+        world.answer = SpotAnswer(
+            asked_ns=world.now_ns, answered_ns=world.now_ns, books=world.books
+        )
+        world.turns(1.5, "C", "D")
+        if world.told("drop"):
+            break
+
+    dropped_s, number = world.told("drop")[0]
+    assert number == 0
+    assert dropped_s - 62 <= world.limits.repeat_s + 2 * world.limits.turn_s
+    # The whole connection, before its symbols one by one.
+    assert world.told("resubscribe") == []
 
 
 def test_connection_is_told_to_end_once_a_life():
