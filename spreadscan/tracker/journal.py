@@ -23,7 +23,10 @@ __all__ = ["MAX_PENDING_POINTS", "Journal", "is_another_day"]
 # About 40 MB. While the ledger cannot be written, further path points are dropped and counted; no
 # episode is.
 MAX_PENDING_POINTS = 1_000_000
-RETRY_NS = 200_000_000
+# A frame's arrays and objects take as much memory as so many points, however few it holds.
+FRAME_POINTS = 24
+# Each attempt packs everything that waits, so that they come ever more seldom.
+RETRY_NS, MAX_RETRY_NS = 200_000_000, 5_000_000_000
 # A sync on a busy disk may take a second; beyond this somebody should know.
 SLOW_NS = 2_000_000_000
 DAY_NS = 86_400_000_000_000
@@ -85,12 +88,12 @@ class Journal:
 
     def add_frame(self, frame: Frame) -> None:
         """Keep the points of a look until they are stored, as far as there is room."""
-        if self._points + frame.size > MAX_PENDING_POINTS:
+        if self._points + frame.size + FRAME_POINTS > MAX_PENDING_POINTS:
             self._dropped += frame.size
             self._context.health.add(TrackerCounter.POINTS_DROPPED, frame.size)
             return
         self._frames.append(frame)
-        self._points += frame.size
+        self._points += frame.size + FRAME_POINTS
 
     def offer(self, applied: int, *, is_urgent: bool) -> bool:
         """Hand what changed to the writer, if that is free; return whether all is stored.
@@ -159,7 +162,7 @@ class Journal:
             if self._episodes.get(episode.episode_id) is episode:
                 del self._episodes[episode.episode_id]
         del self._frames[: len(batch.frames)]
-        self._points = sum(frame.size for frame in self._frames)
+        self._points = sum(frame.size + FRAME_POINTS for frame in self._frames)
         # Behind the read position when signals of before are applied again after a torn log.
         self._ring.advance(max(0, batch.ring_sequence - self._ring.head()))
         self._stored_sequence = batch.ring_sequence
@@ -193,7 +196,8 @@ class Journal:
                 raise error
         # Another file is tried at once, the same one not before somebody may have made room.
         if was_begun or not self._must_begin_part:
-            self._not_before_ns = self._context.clock.monotonic_ns() + RETRY_NS
+            wait_ns = min(RETRY_NS << min(self._failed_commits - 1, 5), MAX_RETRY_NS)
+            self._not_before_ns = self._context.clock.monotonic_ns() + wait_ns
         self._say(str(error))
 
     def _say(self, trouble: str | None) -> None:
