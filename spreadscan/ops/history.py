@@ -31,7 +31,9 @@ OPEN = "open"
 DAY_NS = 86_400_000_000_000
 _UNREADABLE = (sqlite3.DatabaseError, pa.ArrowException, OSError, ValueError)
 _PLAIN = [
-    name for name in EpisodeSummary.__struct_fields__ if name not in {"life_ns", "peak_after_ns"}
+    name
+    for name in EpisodeSummary.__struct_fields__
+    if name not in {"life_ns", "seen_ns", "peak_after_ns"}
 ]
 SUMMARY_NEEDS = [*_PLAIN, "opened_ns", "ended_ns", "last_ns", "peak_ns"]
 
@@ -121,16 +123,18 @@ class History:
         for table in self.point_tables([episode_id]):
             rows = zip(*(table[name].to_pylist() for name in PATH_SCHEMA.names[1:]), strict=True)
             for t_ms, gross_bps, cost_bps, usd in rows:
-                # A batch whose sync failed may stand in two parts.
                 points[t_ms] = PathPoint(t_ms, gross_bps, gross_bps - cost_bps, usd)
         return [points[t_ms] for t_ms in sorted(points)]
 
     def point_tables(self, episode_ids: Iterable[int]) -> Iterator[pa.Table]:
-        """Yield the points of episodes, oldest part first, as PATH_SCHEMA."""
+        """Yield the points of episodes, oldest part first, as PATH_SCHEMA, each point once."""
         wanted = np.array(sorted(episode_ids), np.int64)
+        told: dict[int, int] = {}
         for part in reversed(self._parts):
+            told_earlier = dict(told)
             try:
-                yield from self._points_of(part, wanted)
+                for table in self._points_of(part, wanted):
+                    yield _untold(table, told_earlier, told)
             except _UNREADABLE as error:
                 self.troubles.append(f"{self._file_of(part)}: left out: {error}")
 
@@ -210,9 +214,23 @@ def _summary(row: dict[str, Any]) -> EpisodeSummary:
     until_ns = row["last_ns"] if row["ended_ns"] is None else row["ended_ns"]
     return EpisodeSummary(
         life_ns=until_ns - row["opened_ns"],
+        seen_ns=row["last_ns"] - row["opened_ns"],
         peak_after_ns=row["peak_ns"] - row["opened_ns"],
         **{name: row[name] for name in _PLAIN},
     )
+
+
+def _untold(table: pa.Table, told_earlier: dict[int, int], told: dict[int, int]) -> pa.Table:
+    """Leave out points that earlier parts told, and note the last ones in `told`.
+
+    A batch whose sync failed may stand in two parts; what is new in the later one is later.
+    """
+    ids, times_ms = table["episode_id"].to_pylist(), table["t_ms"].to_pylist()
+    are_new = []
+    for number, t_ms in zip(ids, times_ms, strict=True):
+        are_new.append(t_ms > told_earlier.get(number, -1))
+        told[number] = max(t_ms, told.get(number, -1))
+    return table if all(are_new) else table.filter(pa.array(are_new))
 
 
 def _latest_first(row: EpisodeSummary) -> tuple[bool, int]:

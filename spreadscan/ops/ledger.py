@@ -6,6 +6,7 @@ days. Reading never blocks the tracker and never creates a file.
 
 import itertools
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,8 @@ class EpisodeSummary(msgspec.Struct, frozen=True, kw_only=True):
     opened_wall_ns: int
     life_ns: int
     """Until its ending; while open, until it was last seen on fresh quotes."""
+    seen_ns: int
+    """Until it was last seen on fresh quotes, ended or not."""
     ending: str | None
     """None while open."""
     first_net_bps: float
@@ -81,6 +84,7 @@ class EpisodeSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 _EXPRESSIONS = {
     "life_ns": "coalesce(ended_ns, last_ns) - opened_ns",
+    "seen_ns": "last_ns - opened_ns",
     "peak_after_ns": "peak_ns - opened_ns",
 }
 SUMMARY_COLUMNS = {name: _EXPRESSIONS.get(name, name) for name in EpisodeSummary.__struct_fields__}
@@ -207,25 +211,22 @@ class LedgerReader:
         """Count openings and endings since a Unix time, and what is open now."""
         query = "SELECT count(*) FROM episodes WHERE opened_wall_ns >= ?"
         (opened,) = self._connection.execute(query, (since_wall_ns,)).fetchone()
-        # What an earlier part holds as open is in the newest, too.
-        for (count,) in self._from_earlier(f"{query} AND ending IS NOT NULL", (since_wall_ns,)):
-            opened += count
         (still_open,) = self._connection.execute(
             "SELECT count(*) FROM episodes WHERE ending IS NULL"
         ).fetchone()
-        ended: dict[str, int] = {}
         query = (
             "SELECT ending, count(*) FROM episodes"
             " WHERE ending IS NOT NULL AND ended_wall_ns >= ? GROUP BY ending"
         )
-        rows = self._connection.execute(query, (since_wall_ns,)).fetchall()
-        for ending, count in [*rows, *self._from_earlier(query, (since_wall_ns,))]:
-            ended[ending] = ended.get(ending, 0) + count
+        ended = Counter(dict(self._connection.execute(query, (since_wall_ns,)).fetchall()))
+        for ending, opened_wall_ns in self._ended_earlier(since_wall_ns):
+            ended[ending] += 1
+            opened += opened_wall_ns >= since_wall_ns
         return EpisodeCounts(
             opened=opened,
             open=still_open,
             **{
-                name: ended.get(name, 0)
+                name: ended[name]
                 for name in EpisodeCounts.__struct_fields__
                 if name not in {"opened", "open"}
             },
@@ -239,11 +240,13 @@ class LedgerReader:
     def recent_episodes(self, limit: int) -> list[EpisodeSummary]:
         """Return episodes, the latest opened first."""
         query = f"{_SUMMARY} ORDER BY episode_id DESC LIMIT ?"
-        found = [_summary(row) for row in self._connection.execute(query, (limit,))]
+        rows = map(_summary, self._connection.execute(query, (limit,)))
+        found = {row.episode_id: row for row in rows}
         if len(found) < limit:
             query = f"{_SUMMARY} WHERE ending IS NOT NULL ORDER BY episode_id DESC LIMIT ?"
-            found += [_summary(row) for row in self._from_earlier(query, (limit,))]
-        return sorted(found, key=lambda row: -row.episode_id)[:limit]
+            for row in map(_summary, self._from_earlier(query, (limit,))):
+                found.setdefault(row.episode_id, row)
+        return sorted(found.values(), key=lambda row: -row.episode_id)[:limit]
 
     def path(self, episode_id: int) -> list[PathPoint]:
         """Return the snapshots of an episode in order of time; empty for an unknown id."""
@@ -253,6 +256,21 @@ class LedgerReader:
                 # A batch whose sync failed may stand in two parts.
                 points[point.t_ms] = point
         return list(points.values())
+
+    def _ended_earlier(self, since_wall_ns: int) -> Iterator[tuple[str, int]]:
+        """Yield ending and opening of what ended since then in earlier parts alone, once each.
+
+        What an earlier part holds as open is in the newest, too; a batch whose sync failed may be.
+        """
+        query = (
+            "SELECT episode_id, ending, opened_wall_ns FROM episodes"
+            " WHERE ending IS NOT NULL AND ended_wall_ns >= ?"
+        )
+        found = {row[0]: row[1:] for row in self._from_earlier(query, (since_wall_ns,))}
+        if found:
+            for (number,) in self._connection.execute("SELECT episode_id FROM episodes"):
+                found.pop(number, None)
+        yield from found.values()
 
     def _from_earlier(self, query: str, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         for connection in self._earlier_connections():

@@ -1,7 +1,8 @@
 """What a trader asks of a route's history: how often, how long, how far, and for how sure. Pure.
 
 Survival is the product-limit estimate (Kaplan and Meier): an episode that converged is a death; one
-that ended otherwise, or is still open, is only known to have lived so long.
+that ended otherwise, or is still open, is only known to have lived until it was last seen: the time
+out of sight before it was given up is nobody's life.
 """
 
 from collections import defaultdict
@@ -74,7 +75,9 @@ def route_statistics(
 
 def survival(episodes: Sequence[EpisodeSummary], after_s: float) -> float | None:
     """Return the probability that an episode is not converged after this long."""
-    lives = sorted((row.life_ns, row.ending == CONVERGED) for row in episodes)
+    lives = sorted(
+        (row.life_ns, True) if row.ending == CONVERGED else (row.seen_ns, False) for row in episodes
+    )
     at_risk = len(lives)
     alive = 1.0
     limit_ns = after_s * 1e9

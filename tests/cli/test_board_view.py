@@ -54,9 +54,9 @@ STATE = BoardState(
     recent=(
         EpisodeSummary(
             episode_id=1, direction="binance_spot_okx_futures", symbol="BTC-USDT",
-            opened_wall_ns=0, life_ns=2_500_000_000, ending="converged", first_net_bps=8.0,
-            peak_net_bps=21.5, last_net_bps=-0.3, peak_gross_bps=51.5, peak_after_ns=0,
-            peak_usd=900.0, re_signals=0, snapshots=12, snapshots_unusable=0,
+            opened_wall_ns=0, life_ns=2_500_000_000, seen_ns=2_500_000_000, ending="converged",
+            first_net_bps=8.0, peak_net_bps=21.5, last_net_bps=-0.3, peak_gross_bps=51.5,
+            peak_after_ns=0, peak_usd=900.0, re_signals=0, snapshots=12, snapshots_unusable=0,
         ),
     ),
     latency_p50_ns=4_200,

@@ -7,6 +7,7 @@ from tracker_cases import CLOCKS, NOW_NS, SECOND_NS, WALL_NS, Case
 from spreadscan.cli.discover import open_routes
 from spreadscan.config import load_config
 from spreadscan.model import SignalType
+from spreadscan.ops.history import EpisodeQuery, History
 from spreadscan.ops.ledger import LedgerReader, PathPoint
 from spreadscan.tracker.recovery import open_ledger
 from spreadscan.tracker.store import Batch, NewPart
@@ -124,6 +125,26 @@ def test_episode_that_lives_over_midnight_is_one_with_its_whole_path(store, tmp_
     assert [(point.t_ms, point.net_bps) for point in path] == [
         (200, 11.0), (400, 12.0), (600, 13.0),
     ]  # fmt: skip
+
+
+def test_batch_that_stands_in_two_parts_is_told_once(store, tmp_path):
+    subject = Case()
+    subject.signal(symbol_id=7)
+    frames = [subject.look(11.0, NOW_NS + 200_000_000)]
+    subject.signal(SignalType.CLOSE, symbol_id=7, time_ns=NOW_NS + SECOND_NS)
+    rows = subject.store()
+    # Written, its sync refused, and written once more at the head of a new part.
+    for new_part in (None, NewPart("2025-06-16", [], {})):
+        store.commit(Batch(rows, frames, 1, 0, 0, CLOCKS, is_synced=False, new_part=new_part))
+
+    with LedgerReader(tmp_path) as reader:
+        counts, recent = reader.counts(), reader.recent_episodes(10)
+    history = History(tmp_path)
+    points = list(history.point_tables([recent[0].episode_id]))
+
+    assert (counts.opened, counts.open, counts.converged) == (1, 0, 1)
+    assert len(recent) == len(history.summaries(EpisodeQuery())) == 1
+    assert sum(table.num_rows for table in points) == 1
 
 
 def test_reader_follows_the_writer_and_survives_its_end(store, tmp_path):

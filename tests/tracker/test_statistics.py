@@ -6,7 +6,10 @@ from spreadscan.ops.statistics import Usual, route_statistics, survival
 SECOND_NS = 1_000_000_000
 
 
-def episode(number, life_s, ending="converged", *, opened_s=0.0, previous=None, symbol="A", **more):
+def episode(
+    number, life_s, ending="converged", *, opened_s=0.0, previous=None, symbol="A", seen_s=None,
+    **more,
+):  # fmt: skip
     values = {
         "first_net_bps": 5.0, "peak_net_bps": 10.0 + number, "last_net_bps": 0.0,
         "peak_gross_bps": 40.0, "peak_after_ns": number * SECOND_NS, "peak_usd": 100.0,
@@ -15,6 +18,7 @@ def episode(number, life_s, ending="converged", *, opened_s=0.0, previous=None, 
     return EpisodeSummary(
         episode_id=number, previous_id=previous, direction="d", symbol=symbol,
         opened_wall_ns=round(opened_s * SECOND_NS), life_ns=round(life_s * SECOND_NS),
+        seen_ns=round((life_s if seen_s is None else seen_s) * SECOND_NS),
         ending=ending, **values,
     )  # fmt: skip
 
@@ -31,6 +35,13 @@ def test_life_that_broke_off_counts_for_as_long_as_it_was_seen():
     # Kaplan-Meier by hand: 3/4 after 1 s; at 3 s two are at risk, one dies.
     assert survival(lives, 2.5) == pytest.approx(0.75)
     assert survival(lives, 3.5) == pytest.approx(0.375)
+
+
+def test_time_out_of_sight_before_an_episode_was_given_up_is_no_life():
+    lives = [episode(1, 0.5), episode(2, 120.4, "lost", seen_s=0.4)]
+
+    assert survival(lives, 0.45) == 1.0
+    assert survival(lives, 1.0) == 0.0
 
 
 def test_nobody_knows_what_happens_after_the_longest_life_that_broke_off():
