@@ -20,6 +20,7 @@ import msgspec
 
 __all__ = [
     "MAX_CLOCK_STEP_NS",
+    "NO_QUOTES",
     "Clocks",
     "Ending",
     "Episode",
@@ -86,7 +87,10 @@ class Route(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """The route at one instant; prices in USDT and sizes in coins, both per one base coin."""
+    """The route at one instant; prices in USDT and sizes in coins, both per one base coin.
+
+    All eight are 0 where they are not known: at a peak that was only kept as a point of the path.
+    """
 
     time_ns: int
     gross_bps: float
@@ -100,6 +104,9 @@ class Moment(NamedTuple):
     futures_ask: float
     futures_bid_qty: float
     futures_ask_qty: float
+
+
+NO_QUOTES = (0.0,) * 8
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from spreadscan.errors import ConfigError
-from spreadscan.tracker.episode import Clocks, Episode, resumed
+from spreadscan.tracker.episode import NO_QUOTES, Clocks, Episode, Moment, resumed
 from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
 from spreadscan.tracker.parts import (
     LEGACY_NAME,
@@ -134,7 +134,7 @@ def load(connection: sqlite3.Connection) -> Saved:
         for direction, symbol, episode_id in connection.execute(query)
     }
     return Saved(
-        episodes=tuple(_counted(episodes, connection.execute(_RECENT).fetchall())),
+        episodes=tuple(_caught_up(episodes, connection.execute(_RECENT).fetchall())),
         last_id=max(meta.get("last_id", 0), highest or 0),
         ring_created_ns=meta.get("ring_created_ns", 0),
         ring_sequence=meta.get("ring_sequence", 0),
@@ -208,19 +208,43 @@ def _tidy(directory: Path) -> None:
             side.rename(target.with_name(target.name + suffix))
 
 
-def _counted(episodes: Sequence[Episode], recent: Sequence[tuple[Any, ...]]) -> list[Episode]:
-    """Count the points that are newer than the episodes' rows, which may be some ticks behind."""
+def _caught_up(episodes: Sequence[Episode], recent: Sequence[tuple[Any, ...]]) -> list[Episode]:
+    """Add the points that are newer than the episodes' rows, which may be some ticks behind."""
     if not recent:
         return list(episodes)
-    frames = [Frame.unpacked(row) for row in recent]
-    ids = np.concatenate([frame.episode_ids for frame in frames])
-    times_ms = np.concatenate([frame.t_ms for frame in frames])
-    counted = []
+    # Earliest first, so that of equal peaks the earliest is found.
+    frames = [Frame.unpacked(row) for row in reversed(recent)]
+    points = Frame(*map(np.concatenate, zip(*frames, strict=True)))
+    caught_up = []
     for episode in episodes:
         seen_ms = (episode.last.time_ns - episode.opened_ns) // 1_000_000
-        newer = int(((ids == episode.episode_id) & (times_ms > seen_ms)).sum())
-        counted.append(msgspec.structs.replace(episode, snapshots=episode.snapshots + newer))
-    return counted
+        is_newer = (points.episode_ids == episode.episode_id) & (points.t_ms > seen_ms)
+        newer = Frame(*(column[is_newer] for column in points))
+        caught_up.append(
+            msgspec.structs.replace(
+                episode, snapshots=episode.snapshots + newer.size, peak=_peak(episode, newer)
+            )
+        )
+    return caught_up
+
+
+def _peak(episode: Episode, newer: Frame) -> Moment:
+    """Return the highest moment that is known; a point has no quotes to tell."""
+    if newer.size == 0:
+        return episode.peak
+    nets = newer.gross_bps.astype(np.float64) - newer.cost_bps
+    top = int(nets.argmax())
+    peak = episode.peak
+    # As a point would say it: rounding alone makes no new peak.
+    if nets[top] <= float(np.float32(peak.gross_bps)) - np.float32(peak.gross_bps - peak.net_bps):
+        return peak
+    return Moment(
+        episode.opened_ns + int(newer.t_ms[top]) * 1_000_000,
+        float(newer.gross_bps[top]),
+        float(nets[top]),
+        float(newer.usd[top]),
+        *NO_QUOTES,
+    )
 
 
 def _clocks_of(episode: Episode) -> Clocks:

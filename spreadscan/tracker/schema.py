@@ -5,7 +5,8 @@ never edited; a change is a further one. Words such as endings are stored as tex
 so that a new ending needs no migration.
 
     episodes   one row each; ``ending`` is NULL while open. Columns first_*, peak_*, last_* are the
-               route at those moments. *_ns is CLOCK_MONOTONIC of ``boot_id``, *_wall_ns Unix time.
+               route at those moments; quotes of a peak that a crash left only as a point are 0.
+               *_ns is CLOCK_MONOTONIC of ``boot_id``, *_wall_ns Unix time.
     frames     the paths: one row a snapshot of all open episodes, columns packed (``frames.py``),
                appended in order of time. The points of an episode lie between its first_frame_id
                and its last_frame_id, in rows whose lowest and highest id enclose its own.

@@ -18,7 +18,7 @@ from version_1 import write_version_1
 
 from spreadscan.errors import ConfigError
 from spreadscan.model import SignalType
-from spreadscan.tracker.episode import Clocks
+from spreadscan.tracker.episode import NO_QUOTES, Clocks
 from spreadscan.tracker.parts import Part, day_of, ledger_parts
 from spreadscan.tracker.recovery import open_ledger
 from spreadscan.tracker.schema import SCHEMA_VERSION, migrate
@@ -131,6 +131,35 @@ def test_points_stored_after_the_row_are_counted_when_it_is_loaded(store, folder
 
     assert rows(store, "SELECT snapshots FROM episodes") == [(0,)]
     assert loaded.snapshots == 3
+
+
+def test_peak_that_stands_in_the_points_alone_is_the_loaded_one(store, folder):
+    subject = opened_case(net_bps=20.1)
+    store.commit(batch(subject.store()))
+    for tick, net_bps in enumerate((25.0, 44.5, 44.5, 3.0), start=1):
+        frame = subject.look(net_bps, NOW_NS + tick * 200_000_000)
+        store.commit(batch([], [frame]))
+    store.close()
+
+    (loaded,) = saved(folder).episodes
+
+    assert rows(store, "SELECT peak_net_bps FROM episodes") == [(20.1,)]
+    assert loaded.peak[:4] == (NOW_NS + 400_000_000, 74.5, 44.5, 201.0)
+    assert loaded.peak[4:] == NO_QUOTES
+
+
+def test_points_that_are_no_higher_leave_the_peak_with_its_quotes(store, folder):
+    subject = opened_case(net_bps=20.1)
+    store.commit(batch(subject.store()))
+    for tick, net_bps in enumerate((20.1, 5.0), start=1):
+        frame = subject.look(net_bps, NOW_NS + tick * 200_000_000)
+        store.commit(batch([], [frame]))
+    store.close()
+
+    (loaded,) = saved(folder).episodes
+
+    assert loaded.peak == subject.open[0].peak
+    assert loaded.peak.spot_ask == 100.0
 
 
 def test_failed_commit_stores_nothing_and_the_next_one_stores_all(store, folder):
