@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 
 from spreadscan.errors import SpreadscanError
 from spreadscan.ops.ledger import frames_of
-from spreadscan.tracker.frames import Frame
+from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
 from spreadscan.tracker.parts import Part, sync_folder
 from spreadscan.tracker.rows import EPISODE_COLUMNS
+from spreadscan.tracker.store import is_damage
 
 __all__ = [
     "EPISODE_SCHEMA",
@@ -33,6 +34,7 @@ __all__ = [
     "ArchiveError",
     "episodes_table",
     "prove_part",
+    "readable_frames",
     "write_part",
 ]
 
@@ -123,8 +125,38 @@ def episodes_table(
     )
 
 
-def write_part(connection: sqlite3.Connection, part: Part, directory: Path) -> int:
+def readable_frames(connection: sqlite3.Connection) -> Iterator[Frame]:
+    """Yield what can be read of a damaged part's frames: all good ones up to a torn page.
+
+    Raises:
+        sqlite3.DatabaseError: the part cannot be read now, which says nothing of what it holds.
+    """
+    query = f"SELECT {', '.join(FRAME_COLUMNS)} FROM frames ORDER BY frame_id"  # noqa: S608
+    try:
+        for row in connection.execute(query):
+            try:
+                frame = Frame.unpacked(row)
+            except (ValueError, TypeError):
+                continue
+            yield frame
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+
+
+def write_part(
+    connection: sqlite3.Connection,
+    part: Part,
+    directory: Path,
+    frames: Iterator[Frame] | None = None,
+) -> int:
     """Write and prove a part's Parquet files; return how many points they hold.
+
+    Args:
+        connection: to the part's ledger.
+        part: which part.
+        directory: the data folder.
+        frames: what to write of its frames; None is all of them.
 
     Raises:
         ArchiveError: what was read back is not what was written.
@@ -134,7 +166,7 @@ def write_part(connection: sqlite3.Connection, part: Part, directory: Path) -> i
     """
     paths, episodes = part.paths(directory), part.episodes(directory)
     paths.parent.mkdir(exist_ok=True)
-    points = _write_paths(connection, paths)
+    points = _write_paths(frames_of(connection) if frames is None else frames, paths)
     table = _sorted_episodes(connection)
     working = _working(episodes)
     pq.write_table(
@@ -184,7 +216,7 @@ def _prove_paths(file: Path, expected: _Digest) -> None:
         raise ArchiveError(file, found.text(), expected.text())
 
 
-def _write_paths(connection: sqlite3.Connection, file: Path) -> int:
+def _write_paths(frames: Iterator[Frame], file: Path) -> int:
     working = _working(file)
     expected = _Digest()
     with pq.ParquetWriter(
@@ -197,7 +229,7 @@ def _write_paths(connection: sqlite3.Connection, file: Path) -> int:
             "usd": "BYTE_STREAM_SPLIT",
         },
     ) as writer:  # fmt: skip
-        for columns in _chunks(frames_of(connection)):
+        for columns in _chunks(frames):
             expected.add(columns)
             table = pa.table([pa.array(column) for column in columns], schema=PATH_SCHEMA)
             writer.write_table(table, row_group_size=ROW_GROUP_POINTS)

@@ -1,7 +1,8 @@
 """Compaction of finished parts of the ledger, and which old days are let go.
 
 Every part but the newest is finished: the tracker never writes it again. It is written as Parquet,
-read back, and only then deleted. A part that is damaged is set aside and the others go on.
+read back, and only then deleted. Of a part that is damaged, what can be read is written, then it is
+set aside and the others go on.
 
 Killed at any step, the next run finds either the whole part, and begins again, or its proven
 archive, which it never writes again: what is left of the ledger is then only compared and deleted.
@@ -19,7 +20,7 @@ import msgspec
 
 from spreadscan.config import Config
 from spreadscan.errors import EXIT_TEMPORARY, SpreadscanError
-from spreadscan.ops.archive import ArchiveError, prove_part, write_part
+from spreadscan.ops.archive import ArchiveError, prove_part, readable_frames, write_part
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts, set_aside
 from spreadscan.tracker.store import connected, is_damage
 
@@ -77,7 +78,7 @@ def compact(config: Config, wall_ns: int) -> Compaction:
         for part in ledger_parts(directory)[:-1]:
             try:
                 compacted.append(_compacted(part, directory))
-            except (sqlite3.DatabaseError, ValueError, OSError, ArchiveError) as error:
+            except (sqlite3.DatabaseError, ValueError, TypeError, OSError, ArchiveError) as error:
                 failed.append(_failure(part, directory, error, wall_ns))
         dropped = _dropped(config, directory, wall_ns)
     return Compaction(compacted=tuple(compacted), dropped=tuple(dropped), failed=tuple(failed))
@@ -107,17 +108,38 @@ def _compacted(part: Part, directory: Path) -> CompactedPart:
 
 def _failure(part: Part, directory: Path, error: Exception, wall_ns: int) -> str:
     file = part.ledger(directory)
-    for left in part.episodes(directory).parent.glob("*.new"):
-        left.unlink(missing_ok=True)
-    is_torn = isinstance(error, ValueError) or (
-        isinstance(error, sqlite3.DatabaseError) and is_damage(error)
-    )
-    if not is_torn:
-        return f"{file}: not compacted: {error}"
     try:
-        return f"{file}: damaged ({error}), set aside as {set_aside(file, wall_ns).name}"
+        if not _is_torn(error):
+            return f"{file}: not compacted: {error}"
+        try:
+            kept = _salvaged(part, directory)
+        except (sqlite3.DatabaseError, ValueError, TypeError, OSError, ArchiveError) as trouble:
+            if not _is_torn(trouble):
+                return f"{file}: damaged ({error}), left as it is for the next run: {trouble}"
+            kept = "its episodes cannot be read"
+    finally:
+        for left in part.episodes(directory).parent.glob("*.new"):
+            left.unlink(missing_ok=True)
+    try:
+        return f"{file}: damaged ({error}), set aside as {set_aside(file, wall_ns).name}; {kept}"
     except OSError as rename_error:
-        return f"{file}: damaged ({error}), and cannot be set aside: {rename_error}"
+        return f"{file}: damaged ({error}), and cannot be set aside: {rename_error}; {kept}"
+
+
+def _salvaged(part: Part, directory: Path) -> str:
+    """Archive what can be read of a damaged part; return what that is, in words."""
+    if part.episodes(directory).exists():
+        return "an earlier run has archived it"
+    with contextlib.closing(connected(part.ledger(directory))) as connection:
+        points = write_part(connection, part, directory, readable_frames(connection))
+    return f"its episodes are archived, with the {points} points that can be read"
+
+
+def _is_torn(error: Exception) -> bool:
+    """Tell whether an error means that the part is damaged, rather than its surroundings."""
+    if isinstance(error, sqlite3.DatabaseError):
+        return is_damage(error)
+    return isinstance(error, ValueError | TypeError)
 
 
 def _dropped(config: Config, directory: Path, wall_ns: int) -> Iterator[str]:

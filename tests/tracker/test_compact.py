@@ -199,15 +199,70 @@ def test_damaged_part_is_set_aside_and_the_others_are_compacted(config, folder, 
     assert [row.symbol for row, _ in answers(folder)] == ["SOL-USDT", "ETH-USDT"]
 
 
-def test_frame_that_is_damaged_inside_sets_its_part_aside(config, folder, days):
+def damage_frame(file):
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(
+            "UPDATE frames SET usd = x'00' WHERE frame_id = (SELECT min(frame_id) FROM frames)"
+        )
+
+
+def test_frame_that_is_damaged_inside_costs_its_points_and_no_episode(config, folder, days):
+    before = answers(folder)
     first = ledger_parts(folder)[0]
-    with sqlite3.connect(first.ledger(folder)) as connection:
-        connection.execute("UPDATE frames SET usd = x'00'")
+    damage_frame(first.ledger(folder))
 
     found = compact(config, LATER_NS)
 
     assert len(found.compacted) == 1
-    assert "set aside" in found.failed[0]
+    (sentence,) = found.failed
+    assert "set aside as" in sentence
+    assert "its episodes are archived, with the 2 points that can be read" in sentence
+    assert not first.ledger(folder).exists()
+    assert len(list(folder.glob("*.damaged-*"))) == 1
+    assert list(folder.rglob("*.new")) == []
+    after = answers(folder)
+    assert [row for row, _ in after] == [row for row, _ in before]
+    assert sorted(len(path) for _, path in after) == [1, 1, 2]
+    assert compact(config, LATER_NS).failed == ()
+
+
+def test_torn_page_of_points_costs_no_episode(config, folder, days):
+    before = [row for row, _ in answers(folder)]
+    file = ledger_parts(folder)[0].ledger(folder)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'frames'"
+        ).fetchone()
+    with file.open("r+b") as target:
+        target.seek((page - 1) * size)
+        target.write(b"\xff" * size)
+
+    (sentence,) = compact(config, LATER_NS).failed
+
+    assert "set aside as" in sentence
+    assert "with the 0 points that can be read" in sentence
+    assert [row for row, _ in answers(folder)] == before
+
+
+def test_damaged_part_stays_where_it_is_while_nothing_of_it_can_be_archived(
+    config, folder, days, monkeypatch
+):
+    first = ledger_parts(folder)[0]
+    damage_frame(first.ledger(folder))
+
+    def full(*_arguments, **_more):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "_put_in_place", full)
+        (sentence, _) = compact(config, LATER_NS).failed
+
+    assert "left as it is for the next run" in sentence
+    assert first.ledger(folder).exists()
+    assert "set aside as" in compact(config, LATER_NS).failed[0]
+    assert len(answers(folder)) == 3
 
 
 def with_retention(config, **keys):
