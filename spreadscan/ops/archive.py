@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from spreadscan.errors import SpreadscanError
 from spreadscan.ops.ledger import frames_of
-from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
+from spreadscan.tracker.frames import FRAME_COLUMNS, Frame, readable
 from spreadscan.tracker.parts import Part, sync_folder
 from spreadscan.tracker.rows import EPISODE_COLUMNS
 from spreadscan.tracker.store import is_damage
@@ -133,12 +133,7 @@ def readable_frames(connection: sqlite3.Connection) -> Iterator[Frame]:
     """
     query = f"SELECT {', '.join(FRAME_COLUMNS)} FROM frames ORDER BY frame_id"  # noqa: S608
     try:
-        for row in connection.execute(query):
-            try:
-                frame = Frame.unpacked(row)
-            except (ValueError, TypeError):
-                continue
-            yield frame
+        yield from readable(connection.execute(query))
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise

@@ -5,12 +5,13 @@ more time than everything else, and three times the bytes. Net spread is gross m
 (round-trip fees) hardly ever changes within an episode, so that it costs no bytes once compacted.
 """
 
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FRAME_COLUMNS", "Frame"]
+__all__ = ["FRAME_COLUMNS", "Frame", "readable"]
 
 FRAME_COLUMNS = {
     "episode_ids": "<i8",
@@ -62,3 +63,13 @@ class Frame(NamedTuple):
         if len({len(array) for array in arrays}) != 1:
             raise ValueError(f"columns of {[len(array) for array in arrays]} points")
         return cls(*arrays)
+
+
+def readable(rows: Iterable[tuple[Any, ...]]) -> Iterator[Frame]:
+    """Yield the frames of packed columns, without those that are damaged inside."""
+    for row in rows:
+        try:
+            frame = Frame.unpacked(row)
+        except (ValueError, TypeError):
+            continue
+        yield frame

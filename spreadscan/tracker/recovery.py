@@ -17,7 +17,7 @@ import numpy as np
 
 from spreadscan.errors import ConfigError
 from spreadscan.tracker.episode import NO_QUOTES, Clocks, Episode, Moment, resumed
-from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
+from spreadscan.tracker.frames import FRAME_COLUMNS, Frame, readable
 from spreadscan.tracker.parts import (
     LEGACY_NAME,
     WORKING_SUFFIX,
@@ -210,10 +210,11 @@ def _tidy(directory: Path) -> None:
 
 def _caught_up(episodes: Sequence[Episode], recent: Sequence[tuple[Any, ...]]) -> list[Episode]:
     """Add the points that are newer than the episodes' rows, which may be some ticks behind."""
-    if not recent:
+    # Earliest first, so that of equal peaks the earliest is found. A frame that is damaged costs
+    # its points and keeps nobody from going on; the compaction tells of it.
+    frames = list(readable(reversed(recent)))
+    if not frames:
         return list(episodes)
-    # Earliest first, so that of equal peaks the earliest is found.
-    frames = [Frame.unpacked(row) for row in reversed(recent)]
     points = Frame(*map(np.concatenate, zip(*frames, strict=True)))
     caught_up = []
     for episode in episodes:

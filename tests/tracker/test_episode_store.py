@@ -148,6 +148,21 @@ def test_peak_that_stands_in_the_points_alone_is_the_loaded_one(store, folder):
     assert loaded.peak[4:] == NO_QUOTES
 
 
+def test_frame_that_is_damaged_inside_costs_its_points_and_no_start(store, folder):
+    subject = opened_case(net_bps=20.1)
+    store.commit(batch(subject.store()))
+    for tick, net_bps in enumerate((25.0, 44.5), start=1):
+        frame = subject.look(net_bps, NOW_NS + tick * 200_000_000)
+        store.commit(batch([], [frame]))
+    store.close()
+    with contextlib.closing(sqlite3.connect(store.file)) as connection, connection:
+        connection.execute("UPDATE frames SET usd = x'00' WHERE frame_id = 2")
+
+    (loaded,) = saved(folder).episodes
+
+    assert (loaded.peak.net_bps, loaded.snapshots) == (25.0, 1)
+
+
 def test_points_that_are_no_higher_leave_the_peak_with_its_quotes(store, folder):
     subject = opened_case(net_bps=20.1)
     store.commit(batch(subject.store()))
