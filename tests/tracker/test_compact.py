@@ -42,11 +42,16 @@ def days(folder):
 
 
 def answers(folder):
-    """Everything that the history says."""
+    """Everything that the history says, of parts that are whole."""
+    found, troubles = answers_and_troubles(folder)
+    assert troubles == []
+    return found
+
+
+def answers_and_troubles(folder):
     history = History(folder)
     rows = history.summaries(EVERYTHING)
-    assert history.troubles == []
-    return [(row, history.path(row.episode_id)) for row in rows]
+    return [(row, history.path(row.episode_id)) for row in rows], history.troubles
 
 
 def test_compaction_changes_no_answer_and_leaves_the_newest_part(config, folder, days):
@@ -223,6 +228,29 @@ def test_frame_that_is_damaged_inside_costs_its_points_and_no_episode(config, fo
     after = answers(folder)
     assert [row for row, _ in after] == [row for row, _ in before]
     assert sorted(len(path) for _, path in after) == [1, 1, 2]
+    assert compact(config, LATER_NS).failed == ()
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_compaction_killed_at_any_step_over_a_damaged_part_archives_it_once(
+    config, folder, days, monkeypatch, step
+):
+    first = ledger_parts(folder)[0]
+    damage_frame(first.ledger(folder))
+    rows = [row for row, _ in answers_and_troubles(folder)[0]]
+    with monkeypatch.context() as patch:
+        killed_at(patch, step)
+        with contextlib.suppress(Killed):
+            compact(config, LATER_NS)
+    between = [row for row, _ in answers_and_troubles(folder)[0]]
+
+    compact(config, LATER_NS)
+
+    assert between == rows
+    assert [row for row, _ in answers(folder)] == rows
+    assert not first.ledger(folder).exists()
+    assert len(list(folder.glob("*.sqlite3.damaged-*"))) == 1
+    assert sorted(len(path) for _, path in answers(folder)) == [1, 1, 2]
     assert compact(config, LATER_NS).failed == ()
 
 

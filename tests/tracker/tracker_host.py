@@ -94,6 +94,7 @@ class Host:
         self.direction = self.config.directions[0]
         self.slot = program_named("spread-tracker").health_slot
         self.children = []
+        self.program = [sys.executable, "-c", PROGRAM]
         self.list_coins(range(SYMBOLS), generation=1)
         self.put_prices()
 
@@ -127,7 +128,7 @@ class Host:
     def run_once(self):
         """Run a tracker that is expected to end by itself."""
         return subprocess.run(
-            [sys.executable, "-c", PROGRAM, "--config", str(self.config_file)],
+            [*self.program, "--config", str(self.config_file)],
             capture_output=True,
             text=True,
             timeout=30,
@@ -136,7 +137,7 @@ class Host:
 
     def start(self, environment=None):
         child = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "--config", str(self.config_file)],
+            [*self.program, "--config", str(self.config_file)],
             stderr=subprocess.DEVNULL,
             env=os.environ | (environment or {}),
         )
