@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spreadscan.ops.archive import EPISODE_SCHEMA, PATH_SCHEMA, episodes_table
-from spreadscan.ops.ledger import EpisodeSummary, PathPoint, frames_of, open_part
+from spreadscan.ops.ledger import EpisodeSummary, PathPoint, frames_of
+from spreadscan.ops.part_reader import open_part
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts
 from spreadscan.tracker.rows import EPISODE_COLUMNS
 

@@ -15,9 +15,9 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
+from spreadscan.ops.part_reader import open_part
 from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
 from spreadscan.tracker.parts import ledger_parts
-from spreadscan.tracker.schema import READABLE_VERSIONS
 
 __all__ = [
     "SUMMARY_COLUMNS",
@@ -26,11 +26,9 @@ __all__ = [
     "LedgerReader",
     "PathPoint",
     "frames_of",
-    "open_part",
     "points_of",
 ]
 
-BUSY_TIMEOUT_S = 1.0
 # Frames read in one go: a long read would keep the tracker's log from being emptied.
 FRAMES_AT_ONCE = 2_000
 
@@ -103,27 +101,6 @@ class PathPoint(msgspec.Struct, frozen=True):
     gross_bps: float
     net_bps: float
     usd: float
-
-
-def open_part(file: Path) -> sqlite3.Connection:
-    """Open a part of the ledger for reading.
-
-    Raises:
-        sqlite3.DatabaseError: it is damaged, cannot be read, or is of another build.
-    """
-    connection = sqlite3.connect(
-        f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
-    )
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in READABLE_VERSIONS:
-            raise sqlite3.DatabaseError(
-                f"{file}: ledger version {version}, this build reads {READABLE_VERSIONS}"
-            )
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
 
 
 def frames_of(connection: sqlite3.Connection, episode_id: int | None = None) -> Iterator[Frame]:

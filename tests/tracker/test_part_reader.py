@@ -1,0 +1,142 @@
+"""The ledger read by a user who may not write to its folder, beside trackers in every state."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from history_cases import three_days
+
+from spreadscan.ops.part_reader import open_part
+from spreadscan.tracker.parts import ledger_parts
+from spreadscan.tracker.recovery import open_ledger
+
+NOBODY = 65_534
+# Prints what the history and the board say, as a user of its own: who may read everything and write
+# nothing.
+OTHER_USER = f"""
+import os, sys
+from pathlib import Path
+from spreadscan.ops.history import EpisodeQuery, History
+from spreadscan.ops.ledger import LedgerReader
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+folder = Path(sys.argv[1])
+assert not os.access(folder, os.W_OK)
+history = History(folder)
+rows = history.summaries(EpisodeQuery())
+points = [len(history.path(row.episode_id)) for row in rows]
+with LedgerReader(folder) as reader:
+    recent = [row.symbol for row in reader.recent_episodes(9)]
+print([row.symbol for row in rows], points, recent, history.troubles)
+"""
+THREE_DAYS = (
+    "['SOL-USDT', 'ETH-USDT', 'BTC-USDT'] [1, 2, 2] ['SOL-USDT', 'ETH-USDT', 'BTC-USDT'] []"
+)
+
+
+@pytest.fixture
+def folder():
+    """A data folder that everybody may enter; pytest's own are closed to other users."""
+    with tempfile.TemporaryDirectory(prefix="spreadscan-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name) / "data"
+
+
+def said_to_another_user(folder):
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_USER, str(folder)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_another_user_reads_the_ledger_of_a_tracker_that_stopped(folder):
+    three_days(folder).store.close()
+    assert list(folder.glob("*-wal")) == []
+
+    assert said_to_another_user(folder) == THREE_DAYS
+    assert list(folder.glob("*-*")) == list(folder.glob("*.sqlite3"))
+
+
+def test_another_user_reads_the_ledger_of_a_tracker_that_runs(folder):
+    days = three_days(folder)
+
+    assert said_to_another_user(folder) == THREE_DAYS
+    days.store.close()
+
+
+def test_another_user_reads_the_ledger_of_a_tracker_that_was_killed(folder):
+    child = os.fork()
+    if child == 0:
+        three_days(folder)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert list(folder.glob("*-wal"))
+
+    assert said_to_another_user(folder) == THREE_DAYS
+
+
+@pytest.fixture
+def still(folder):
+    """A stopped ledger's newest part, read as it stands by somebody who may not write."""
+    days = three_days(folder)
+    days.store.close()
+    readable = folder.parent / "readable"
+    readable.mkdir()
+    if subprocess.run(["mount", "--bind", folder, readable], check=False).returncode != 0:
+        pytest.skip("mounting needs privileges that this user does not have")
+    subprocess.run(["mount", "-o", "remount,bind,ro", readable], check=True)
+    try:
+        file = ledger_parts(folder)[-1].ledger(readable)
+        with contextlib.closing(open_part(file)) as connection:
+            yield days, file, connection
+    finally:
+        subprocess.run(["umount", "-l", readable], check=True)
+
+
+def count(connection):
+    return connection.execute("SELECT count(*) FROM episodes").fetchone()
+
+
+READS = {
+    "all": lambda connection: connection.execute("SELECT * FROM episodes").fetchall(),
+    "one": count,
+    "each": lambda connection: list(connection.execute("SELECT * FROM episodes")),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_what_was_read_while_a_tracker_began_to_write_is_not_believed(still, read):
+    days, file, connection = still
+    before = count(connection)
+    opened = open_ledger(days.folder, days.clocks()).store
+    opened.opened()
+
+    with pytest.raises(sqlite3.OperationalError, match="began to write"):
+        read(connection)
+    opened.close()
+    with contextlib.closing(open_part(file)) as anew:
+        assert count(anew) == before
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_what_was_read_while_a_tracker_came_and_went_is_not_believed(still, read):
+    days, file, connection = still
+    before = count(connection)
+    days.store = open_ledger(days.folder, days.clocks()).store
+    days.open(8)
+    days.commit()
+    days.store.close()
+
+    with pytest.raises(sqlite3.OperationalError, match="began to write"):
+        read(connection)
+    with contextlib.closing(open_part(file)) as anew:
+        assert count(anew) == (before[0] + 1,)
