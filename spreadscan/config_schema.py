@@ -191,7 +191,7 @@ class TrackerConfig(Branch, frozen=True):
     baseline_min_samples: PositiveInt
     """With fewer nothing is said to be usual."""
     retention_days: PositiveInt
-    """Compacted days older than this are deleted."""
+    """Recorded days that are kept; compacted ones before them are deleted."""
     retention_max_mib: PositiveInt
     """Of all compacted days; the oldest make room."""
 

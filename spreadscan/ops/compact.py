@@ -1,4 +1,4 @@
-"""Compaction of finished parts of the ledger, and which old days are let go.
+"""Compaction of finished parts of the ledger.
 
 Every part but the newest is finished: the tracker never writes it again. It is written as Parquet,
 read back, and only then deleted. Of a part that is damaged, what can be read is written, then it is
@@ -13,7 +13,6 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -21,13 +20,13 @@ import msgspec
 from spreadscan.config import Config
 from spreadscan.errors import EXIT_TEMPORARY, SpreadscanError
 from spreadscan.ops.archive import ArchiveError, prove_part, readable_frames, write_part
+from spreadscan.ops.retention import drop_old
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts, set_aside
 from spreadscan.tracker.store import connected, is_damage
 
 __all__ = ["CompactedPart", "Compaction", "CompactionBusyError", "compact"]
 
 LOCK_NAME = "compact.lock"
-MIB = 1024 * 1024
 
 
 class CompactionBusyError(SpreadscanError):
@@ -67,6 +66,10 @@ class Compaction(msgspec.Struct, frozen=True, kw_only=True):
 def compact(config: Config, wall_ns: int) -> Compaction:
     """Compact what is finished, then apply ``[tracker] retention_days`` and ``retention_max_mib``.
 
+    Args:
+        config: whose data folder, and what it may hold.
+        wall_ns: Unix time, for the names of what is set aside.
+
     Raises:
         CompactionBusyError: another one runs.
     """
@@ -80,8 +83,8 @@ def compact(config: Config, wall_ns: int) -> Compaction:
                 compacted.append(_compacted(part, directory))
             except (sqlite3.DatabaseError, ValueError, TypeError, OSError, ArchiveError) as error:
                 failed.append(_failure(part, directory, error, wall_ns))
-        dropped = _dropped(config, directory, wall_ns)
-    return Compaction(compacted=tuple(compacted), dropped=tuple(dropped), failed=tuple(failed))
+        dropped = tuple(drop_old(config, directory))
+    return Compaction(compacted=tuple(compacted), dropped=dropped, failed=tuple(failed))
 
 
 def _compacted(part: Part, directory: Path) -> CompactedPart:
@@ -140,31 +143,6 @@ def _is_torn(error: Exception) -> bool:
     if isinstance(error, sqlite3.DatabaseError):
         return is_damage(error)
     return isinstance(error, ValueError | TypeError)
-
-
-def _dropped(config: Config, directory: Path, wall_ns: int) -> Iterator[str]:
-    """Delete what is older than allowed, then the oldest of what is more than allowed."""
-    tracker = config.tracker
-    today = datetime.fromtimestamp(wall_ns / 1e9, UTC)
-    oldest = (today - timedelta(days=tracker.retention_days)).date().isoformat()
-    files = {
-        part: [part.paths(directory), part.episodes(directory)]
-        for part in archived_parts(directory)
-    }
-    total = sum(_size(file) for pair in files.values() for file in pair)
-    for part, pair in files.items():
-        if part.day >= oldest and total <= tracker.retention_max_mib * MIB:
-            break
-        total -= sum(map(_size, pair))
-        # The mark first: a crash in between leaves paths of nobody, which the next run removes.
-        for file in reversed(pair):
-            file.unlink(missing_ok=True)
-            yield file.name
-    kept = {part.paths(directory) for part in archived_parts(directory)}
-    for file in (directory / "history").glob("*-paths.parquet"):
-        if file not in kept:
-            file.unlink()
-            yield file.name
 
 
 @contextlib.contextmanager

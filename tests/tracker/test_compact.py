@@ -14,11 +14,11 @@ from history_cases import DAY_NS, Days, three_days
 from tracker_cases import NOW_NS, OFFSET_NS
 
 from spreadscan.config import load_config
-from spreadscan.ops import archive
+from spreadscan.ops import archive, retention
 from spreadscan.ops import compact as compact_module
 from spreadscan.ops.compact import CompactionBusyError, compact
 from spreadscan.ops.history import EpisodeQuery, History
-from spreadscan.tracker.parts import archived_parts, ledger_parts
+from spreadscan.tracker.parts import Part, archived_parts, ledger_parts
 
 LATER_NS = NOW_NS + OFFSET_NS + 3 * DAY_NS
 EVERYTHING = EpisodeQuery()
@@ -308,10 +308,46 @@ def test_days_older_than_allowed_are_dropped(config, folder, days):
     assert [row.symbol for row, _ in answers(folder)] == ["SOL-USDT", "ETH-USDT"]
 
 
+def with_days(folder, *days):
+    """Compacted parts of these days, one after the other, after those that are there."""
+    first = archived_parts(folder)[0]
+    for number, day in enumerate(days, start=first.number + 1_000):
+        part = Part(number, day)
+        shutil.copy(first.paths(folder), part.paths(folder))
+        shutil.copy(first.episodes(folder), part.episodes(folder))
+
+
+@pytest.mark.parametrize("ahead_days", [1, 400, 10_000])
+def test_clock_that_runs_ahead_deletes_nothing(config, folder, days, ahead_days):
+    compact(config, LATER_NS)
+    # The tracker runs on the same clock: it goes over to a part of that day.
+    days.now_ns += ahead_days * DAY_NS
+    days.next_day()
+    days.commit()
+
+    found = compact(with_retention(config, retention_days=4), days.now_ns + OFFSET_NS)
+
+    assert found.dropped == ()
+    assert len(archived_parts(folder)) == 3
+
+
+def test_age_is_counted_in_days_recorded_wherever_the_clock_was(config, folder, days):
+    compact(config, LATER_NS)
+    with_days(folder, "2025-06-18", "2031-01-01", "2025-06-18", "2025-06-19", "2025-06-19")
+
+    found = compact(with_retention(config, retention_days=3), LATER_NS)
+
+    assert [part.day for part in archived_parts(folder)] == [
+        "2031-01-01", "2025-06-18", "2025-06-19", "2025-06-19",
+    ]  # fmt: skip
+    assert len(found.dropped) == 6
+    assert ledger_parts(folder)[-1].day == "2025-06-17"
+
+
 def test_oldest_days_make_room_when_there_is_too_much(config, folder, days, monkeypatch):
     compact(config, LATER_NS)
     total = sum(file.stat().st_size for file in (folder / "history").iterdir())
-    monkeypatch.setattr(compact_module, "MIB", total - 1)
+    monkeypatch.setattr(retention, "MIB", total - 1)
 
     found = compact(with_retention(config, retention_max_mib=1), LATER_NS)
 
