@@ -170,8 +170,8 @@ class Probe:
         match self.evidence.take(frame):
             case Refused() as refusal:
                 self._on_refused(refusal)
-            case Ack(request_id=request_id):
-                self._requests.acknowledged(request_id)
+            case Ack() as ack:
+                self._requests.acknowledged(ack)
             case _:
                 pass
 

@@ -119,6 +119,9 @@ class Ack(msgspec.Struct, frozen=True):
     """A subscription was accepted; says nothing about data."""
 
     request_id: str | None = None
+    is_leaving: bool | None = None
+    """Whether the request was to unsubscribe; told only where answers have no id and come one a
+    request, in the order of the requests, so that this tells which one is meant."""
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -354,14 +354,14 @@ def _futures_control(channel: str, tree: dict[str, Any]) -> Control:
     # {"channel":"rs.error","data":"Contract [NOPE_USDT] not exists","ts":1790148334500}  refused
     # {"channel":"rs.error","data":"more than 60 seconds no response, close the channel","ts":1} end
     # {"channel":"pong","data":1789897545754,"ts":1789897545754}                          pong
-    if channel == "pong":
-        return Pong()
     text = str(tree.get("data"))
     if channel == "rs.error":
         if CLOSING in text:
             return Notice(text)
         return Refused(tuple(REFUSED_CONTRACT.findall(text)), text)
-    return Ack() if channel.startswith(("rs.sub.", "rs.unsub.")) else Ignored(channel)
+    if channel.startswith(("rs.sub.", "rs.unsub.")):
+        return Ack(is_leaving=channel.startswith("rs.unsub."))
+    return Pong() if channel == "pong" else Ignored(channel)
 
 
 ADAPTER = Adapter(

@@ -311,8 +311,8 @@ class Link:
                 self._on_refused(refusal)
             case Notice(reason=reason):
                 self._owner.on_notice(self, reason)
-            case Ack(request_id=request_id):
-                self._subscriptions.acknowledged(request_id)
+            case Ack() as ack:
+                self._subscriptions.acknowledged(ack)
             case Pong() | Ignored():
                 pass
         return False

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from spreadscan.exchanges._adapter import Refused
+from spreadscan.exchanges._adapter import Ack, Refused
 from spreadscan.manners.requests import Requests, Verdict
 
 __all__ = ["Request", "Subscriptions"]
@@ -108,9 +108,9 @@ class Subscriptions:
         self._requests.sent(request_id, request.symbols, is_leaving=request.is_leaving)
         return request
 
-    def acknowledged(self, request_id: str | None) -> None:
-        """Note that a request was taken; without an id it could be any and says nothing."""
-        self._requests.acknowledged(request_id)
+    def acknowledged(self, ack: Ack) -> None:
+        """Note that a request was taken."""
+        self._requests.acknowledged(ack)
 
     def refused(self, refusal: Refused) -> Verdict:
         """Draw the consequences of a refusal and return them; what is to be asked again will be.

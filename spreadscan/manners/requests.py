@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from spreadscan.exchanges._adapter import Refused
+from spreadscan.exchanges._adapter import Ack, Refused
 
 __all__ = ["Requests", "Verdict"]
 
@@ -46,18 +46,24 @@ class Requests:
         """Note a request that is about to be sent, to unsubscribe when *is_leaving*."""
         self._open[str(request_id)] = _Request(tuple(symbols), is_leaving)
 
-    def acknowledged(self, request_id: str | None) -> None:
-        """Note that a request was taken; without an id it could be any and says nothing."""
-        if request_id is not None:
-            self._open.pop(request_id, None)
+    def acknowledged(self, ack: Ack) -> None:
+        """Note that a request was taken.
+
+        Without an id it is the oldest of those that the answer can be about; where it does not tell
+        its kind it could be any, and says nothing.
+        """
+        if ack.request_id is not None:
+            self._open.pop(ack.request_id, None)
+        elif ack.is_leaving is not None:
+            same = (key for key, row in self._open.items() if row.is_leaving == ack.is_leaving)
+            self._open.pop(next(same, ""), None)
 
     def refused(self, refusal: Refused) -> Verdict:
         """Return what follows from a refusal; its request, refused as a whole, is closed."""
         held = frozenset(refusal.symbols) if refusal.are_held else frozenset()
         named = tuple(symbol for symbol in refusal.symbols if symbol not in held)
         if not refusal.is_whole_request:
-            meant = self._open.get(refusal.request_id or "")
-            return Verdict(dropped=named, is_leaving=meant is not None and meant.is_leaving)
+            return Verdict(dropped=named, is_leaving=self._is_leaving_without(refusal))
         request_id = self._request_meant(refusal)
         if request_id is None:
             return Verdict(dropped=named)
@@ -71,6 +77,22 @@ class Requests:
         middle = len(asked) // 2
         return Verdict(again=(asked[:middle], asked[middle:]), is_leaving=is_leaving)
 
+    def _is_leaving_without(self, refusal: Refused) -> bool:
+        """Take the symbols named out of their request; return whether it was to unsubscribe.
+
+        A request that is refused symbol by symbol is closed with the last one.
+        """
+        request_id = refusal.request_id or self._first_with(refusal.symbols)
+        request = self._open.get(request_id or "")
+        if request is None or request_id is None:
+            return False
+        rest = tuple(symbol for symbol in request.symbols if symbol not in refusal.symbols)
+        if rest:
+            self._open[request_id] = request._replace(symbols=rest)
+        else:
+            del self._open[request_id]
+        return request.is_leaving
+
     def _request_meant(self, refusal: Refused) -> str | None:
         """Return the id of the open request that was refused; None when there is none.
 
@@ -81,6 +103,10 @@ class Requests:
             return refusal.request_id
         if refusal.request_id is not None:
             return None
-        named = set(refusal.symbols)
-        naming = (key for key, request in self._open.items() if named & set(request.symbols))
-        return next(naming, next(iter(self._open), None))
+        return self._first_with(refusal.symbols) or next(iter(self._open), None)
+
+    def _first_with(self, symbols: Sequence[str]) -> str | None:
+        """Return the id of the oldest open request that holds one of these; None: none does."""
+        named = frozenset(symbols)
+        naming = (key for key, row in self._open.items() if not named.isdisjoint(row.symbols))
+        return next(naming, None)

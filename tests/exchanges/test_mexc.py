@@ -211,8 +211,8 @@ def test_depth_that_is_no_usable_quote_is_told_by_reason(old, new, status):
             {"id": 5, "code": 2, "msg": "wrong param"},
             Refused((), "2: wrong param", "5", is_whole_request=True),
         ),
-        ({"channel": "rs.sub.depth.full", "data": "success", "ts": 1}, Ack()),
-        ({"channel": "rs.unsub.depth.full", "data": "success", "ts": 1}, Ack()),
+        ({"channel": "rs.sub.depth.full", "data": "success", "ts": 1}, Ack(is_leaving=False)),
+        ({"channel": "rs.unsub.depth.full", "data": "success", "ts": 1}, Ack(is_leaving=True)),
         ({"channel": "pong", "data": 1789897545754, "ts": 1789897545754}, Pong()),
         (
             {"channel": "rs.error", "data": "Contract [NOPE_USDT] not exists", "ts": 1},

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spreadscan.exchanges._adapter import Refused
+from spreadscan.exchanges._adapter import Ack, Refused
 from spreadscan.manners.requests import Requests, Verdict
 
 
@@ -67,7 +67,7 @@ def test_refusal_without_an_id_is_of_the_request_that_holds_the_name():
 
 def test_refusal_without_an_id_or_a_name_is_of_the_oldest_open_request():
     book = asked("AB", "CD")
-    book.acknowledged("1")
+    book.acknowledged(Ack("1"))
 
     assert book.refused(refused(request_id=None)) == Verdict(again=(("C",), ("D",)))
 
@@ -80,13 +80,46 @@ def test_refusal_of_an_unknown_request_changes_nothing():
     assert Requests().refused(refused(request_id=None)) == Verdict()
 
 
-def test_acknowledgement_without_an_id_closes_no_request():
+def test_acknowledgement_that_tells_neither_id_nor_kind_closes_no_request():
     book = asked("AB")
 
-    book.acknowledged(None)
-    book.acknowledged("77")
+    book.acknowledged(Ack())
+    book.acknowledged(Ack("77"))
 
     assert len(book) == 1
+
+
+def test_acknowledgement_that_tells_its_kind_closes_the_oldest_request_of_it():
+    book = asked("A", "B")
+    book.sent(3, "A", is_leaving=True)
+
+    book.acknowledged(Ack(is_leaving=True))
+    book.acknowledged(Ack(is_leaving=True))
+    book.acknowledged(Ack(is_leaving=False))
+
+    assert book.refused(refused(request_id=None)) == Verdict(dropped=("B",))
+    assert len(book) == 0
+
+
+def test_request_refused_symbol_by_symbol_is_closed_with_the_last_one():
+    book = asked("AB", "C")
+
+    for symbol in "CAB":
+        verdict = book.refused(refused(symbol, request_id=None, is_whole_request=False))
+        assert verdict == Verdict(dropped=(symbol,))
+
+    assert len(book) == 0
+
+
+def test_refusal_without_an_id_of_a_symbol_to_unsubscribe_says_so():
+    book = asked("A")
+    book.acknowledged(Ack("1"))
+    book.sent(2, "A", is_leaving=True)
+
+    verdict = book.refused(refused("A", request_id=None, is_whole_request=False))
+
+    assert verdict == Verdict(dropped=("A",), is_leaving=True)
+    assert len(book) == 0
 
 
 @pytest.mark.parametrize(
@@ -121,7 +154,7 @@ def test_exactly_the_bad_symbols_are_dropped_within_twice_their_number_of_reques
         book.sent(sent, symbols)
         found = [symbol for symbol in symbols if symbol in guilty]
         if not found:
-            book.acknowledged(str(sent))
+            book.acknowledged(Ack(str(sent)))
             subscribed += symbols
             continue
         named = [] if names == "nobody" else found[:1]
