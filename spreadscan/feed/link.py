@@ -109,11 +109,11 @@ class Link:
 
     @property
     def has_been_healthy(self) -> bool:
-        """Whether data has flowed for long enough to believe in it."""
+        """Whether data has flowed for long enough to believe in it; pongs and such are none."""
         listener = self.listener
         if listener is None or listener.quotes == 0:
             return False
-        flowed_s = (listener.last_frame_ns - listener.first_quote_ns) / 1e9
+        flowed_s = (listener.last_quote_ns - listener.first_quote_ns) / 1e9
         return flowed_s >= self._shared.feed.healthy_after_s
 
     def change(self, removed: Sequence[str], added: Sequence[str]) -> None:

@@ -123,9 +123,18 @@ class Feed:
 
 @pytest.fixture
 def make_feed(make_config):
-    def make(name, symbols, ca_file=None, *, keeps_the_pace=False, limits=None, **overrides):
+    def make(
+        name,
+        symbols,
+        ca_file=None,
+        *,
+        keeps_the_pace=False,
+        limits=None,
+        settings=None,
+        **overrides,
+    ):
         exchange, market = name.split("_")
-        keys = {"feed.retry_base_ms": 20, "feed.retry_cap_s": 0.05}
+        keys = {"feed.retry_base_ms": 20, "feed.retry_cap_s": 0.05} | (settings or {})
         if not keeps_the_pace:
             keys[f"exchanges.{exchange}.{market}.messages_per_s"] = 100.0
             keys[f"exchanges.{exchange}.{market}.address_messages_per_s"] = 10_000

@@ -1,5 +1,6 @@
 """A connection against an exchange that refuses in its own ways: the innocent keep flowing."""
 
+import asyncio
 import logging
 
 import orjson
@@ -205,6 +206,35 @@ def test_symbols_are_asked_for_anew_on_the_next_connection(make_feed, loopback):
     )
 
     assert [len(request["args"]) for request in exchange.requests] == [12, 11, 12, 11]
+
+
+@pytest.mark.parametrize("goes_on_with", ["quotes", "pings"])
+def test_waits_between_lives_start_anew_only_after_data_has_flowed(
+    make_feed, loopback, caplog, goes_on_with
+):
+    feed = make_feed("bybit_futures", ["BTCUSDT"], settings={"feed.healthy_after_s": 0.2})
+    exchange = loopback(Bybit())
+
+    async def live_and_end():
+        """Go on for twice as long as a healthy life, which begins with a quote in either case."""
+        connection = exchange.connections[-1]
+        for number in range(2, 22):
+            if goes_on_with == "pings":
+                await connection.ping()
+            else:
+                await connection.send(bybit_snapshot("BTCUSDT", number))
+            await asyncio.sleep(0.02)
+        exchange.answer.held.clear()
+        connection.transport.abort()
+
+    def begun(number):
+        return lambda: len(exchange.connections) == number and feed.live()
+
+    with caplog.at_level(logging.WARNING):
+        feed.run(exchange, begun(1), live_and_end, begun(2), live_and_end, begun(3))
+
+    ends = [row.args for row in caplog.records if row.msg == "%s; next try in %.1f s"]
+    assert [delay_s == 0.0 for _, delay_s in ends] == [True, goes_on_with == "quotes"]
 
 
 def test_requests_keep_to_the_hourly_budget_with_a_margin(make_feed, loopback, monkeypatch):
