@@ -23,6 +23,7 @@ from spreadscan.cli.duration import parse_duration_s
 from spreadscan.cli.terminal import Terminal, is_hang_up
 from spreadscan.config import Config, load_config
 from spreadscan.errors import EXIT_FAILED, SpreadscanError
+from spreadscan.manners.kept_bans import forget_bans
 from spreadscan.ops.board import Board, BoardState, closing_summary
 from spreadscan.ops.pipeline import SUPERVISOR_ROLE, Part, log_dir, pipeline
 from spreadscan.ops.reconcile import Phase, Policy
@@ -93,6 +94,9 @@ def up(  # noqa: PLR0913 - one parameter is one option of the command line
             signal.SIGTERM: run.request_stop,
             signal.SIGHUP: run.hang_up,
         }
+        if sim:
+            # The exchanges begin anew, and have banned nobody.
+            forget_bans(tree)
         with _handled(handlers):
             run.live()
         if sim:

@@ -18,7 +18,6 @@ from spreadscan.discovery.outcomes import Answer
 from spreadscan.errors import DiscoveryError
 from spreadscan.exchanges import Source
 from spreadscan.manners.allowances import allowances_of, governor_words
-from spreadscan.manners.gates import RestGate
 from spreadscan.model import RawTicker
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.trust import trust_of
@@ -45,7 +44,7 @@ async def fetched_answers(config: Config) -> dict[str, Answer]:
     active = config.active_sources()
     words, clock = governor_words(config), SystemClock()
     gates = {
-        source.name: RestGate(allowances_of(config, source, words).rest, clock) for source in active
+        source.name: allowances_of(config, source, words).rest_gate(clock) for source in active
     }
     try:
         tls = trust_of(config).context()

@@ -10,7 +10,6 @@ from websockets.exceptions import InvalidStatus
 from spreadscan.config import MarketConfig
 from spreadscan.exchanges import Source
 from spreadscan.manners.allowances import Allowances, own_allowances
-from spreadscan.manners.gates import ConnectGate
 from spreadscan.manners.messages import MessagePace
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.trust import Trust
@@ -63,7 +62,7 @@ class Door:
             if settings.allowances
             else own_allowances(source, market, settings.connect_timeout_s)
         )
-        self._gate = ConnectGate(self._allowances.connects, settings.clock)
+        self._gate = self._allowances.connect_gate(settings.clock)
         self._request_number = 0
 
     def now_s(self) -> float:

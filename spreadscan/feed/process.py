@@ -24,7 +24,6 @@ from spreadscan.feed.watch import Watch, silence_limits
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.manners.allowances import allowances_of
-from spreadscan.manners.gates import RestGate
 from spreadscan.manners.shards import expected_rates
 from spreadscan.rawlog import FundingRow
 from spreadscan.runtime.plan_file import PlanFile
@@ -106,7 +105,7 @@ class _Feed:
         door = RestDoor(
             rest_url=market.rest_url,
             timeout_s=config.feed.connect_timeout_s,
-            gate=RestGate(allowances.rest, context.clock),
+            gate=allowances.rest_gate(context.clock),
             trust=shared.trust,
             clock=context.clock,
         )

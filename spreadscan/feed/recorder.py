@@ -38,13 +38,12 @@ from spreadscan.rawlog import (
     line_of,
     segments_in,
 )
-from spreadscan.runtime.clock import Clock
+from spreadscan.runtime.clock import Clock, boot_id
 from spreadscan.symbols import encode_symbols
 from spreadscan.universe import Universe, write_universe
 
 __all__ = ["Recorder"]
 
-BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 CONFIG_FILES = ("config.toml", "exchanges.toml", "directions.toml", "fees.toml", "identity.toml")
 # 8 MiB of room last for longer than this at any rate a feed can read at.
 POLL_S = 0.05
@@ -163,7 +162,7 @@ class _Writer:
         self._universes = universes
         self._clock = clock
         self._session = uuid.uuid4().hex
-        self._boot_id = BOOT_ID_FILE.read_text(encoding="ascii").strip()
+        self._boot_id = boot_id()
         self._offset_ns = clock.wall_ns() - clock.monotonic_ns()
         self._universe = ""
         self._serial = -1

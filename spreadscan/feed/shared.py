@@ -8,7 +8,6 @@ from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.listener import QuoteListener
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.manners.allowances import Allowances, own_allowances
-from spreadscan.manners.gates import ConnectGate
 from spreadscan.model import SlotFlag
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.trust import Trust
@@ -55,7 +54,7 @@ class Shared:
         self.clock = clock
         self.log = log
         self.allowances = allowances or own_allowances(source, market, feed.connect_timeout_s)
-        self.connects = ConnectGate(self.allowances.connects, clock)
+        self.connects = self.allowances.connect_gate(clock)
         self.open_listeners: set[QuoteListener] = set()
         self.ids: dict[str, int] = {}
         """Symbol id by exchange symbol: everything that the source has at present."""

@@ -1,5 +1,6 @@
 """What one source may do at its addresses, out of the budgets that all processes share."""
 
+import logging
 from collections.abc import Iterable
 
 import msgspec
@@ -8,11 +9,16 @@ from spreadscan.config import Config, MarketConfig
 from spreadscan.errors import RegionError
 from spreadscan.exchanges import Source
 from spreadscan.kernel.memory import Mapping
+from spreadscan.manners.gates import ConnectGate, RestGate
+from spreadscan.manners.kept_bans import KeptBan, kept_bans_of, restore_bans
+from spreadscan.runtime.clock import Clock, SystemClock
 from spreadscan.shm.governor import Allowance, Budget, RequestKind, Row, Turns, private_words
 from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions
 
 __all__ = ["Allowances", "allowances_of", "governor_words", "own_allowances"]
+
+log = logging.getLogger("spreadscan")
 
 
 class Allowances(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +27,17 @@ class Allowances(msgspec.Struct, frozen=True, kw_only=True):
     connects: Turns
     messages: Allowance
     rest: Allowance
+    kept_connects: KeptBan | None = None
+    """Where bans outlive the rows; None for nowhere."""
+    kept_rest: KeptBan | None = None
+
+    def connect_gate(self, clock: Clock) -> ConnectGate:
+        """Return a way to connect."""
+        return ConnectGate(self.connects, clock, self.kept_connects)
+
+    def rest_gate(self, clock: Clock) -> RestGate:
+        """Return a way to ask over REST."""
+        return RestGate(self.rest, clock, self.kept_rest)
 
 
 def allowances_of(config: Config, source: Source, words: Mapping) -> Allowances:
@@ -36,11 +53,13 @@ def allowances_of(config: Config, source: Source, words: Mapping) -> Allowances:
     """
     mine = config.market(source)
     others = [(other.source_id, config.market(other)) for other in config.active_sources()]
-    return _allowances(
-        [(row, market) for row, market in others if market.ws_host == mine.ws_host],
-        [(row, market) for row, market in others if market.rest_host == mine.rest_host],
-        words,
-        config.feed.connect_timeout_s,
+    sockets = [(row, market) for row, market in others if market.ws_host == mine.ws_host]
+    rests = [(row, market) for row, market in others if market.rest_host == mine.rest_host]
+    kept = kept_bans_of(config, words, SystemClock())
+    return msgspec.structs.replace(
+        _allowances(sockets, rests, words, config.feed.connect_timeout_s),
+        kept_connects=kept[Row.row_of(min(sockets)[0], RequestKind.CONNECT)],
+        kept_rest=kept[Row.row_of(min(rests)[0], RequestKind.REST)],
     )
 
 
@@ -60,11 +79,15 @@ def governor_words(config: Config) -> Mapping:
     """Return the words that all processes share, or own ones where there are no regions.
 
     For a program that may run before shm-init; whoever holds regions takes ``regions.governor``.
+    Own ones know the bans that were kept.
     """
     try:
         regions = attach_regions(config.shm, reads=(), writes=[RegionKind.GOVERNOR], timeout_s=0.0)
     except RegionError:
-        return private_words()
+        words = private_words()
+        for line in restore_bans(config, words, SystemClock()):
+            log.warning("%s", line)
+        return words
     return regions.governor.mapping
 
 

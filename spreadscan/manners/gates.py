@@ -9,6 +9,7 @@ import asyncio
 import math
 
 from spreadscan.manners.bans import ban_s
+from spreadscan.manners.kept_bans import KeptBan
 from spreadscan.runtime.clock import Clock
 from spreadscan.shm.governor import Allowance, Row, Turn, Turns
 
@@ -19,9 +20,10 @@ POLL_S = 0.05
 
 
 class _Gate:
-    def __init__(self, row: Row, clock: Clock) -> None:
+    def __init__(self, row: Row, clock: Clock, kept: KeptBan | None) -> None:
         self._row = row
         self._clock = clock
+        self._kept = kept
 
     @property
     def banned_s(self) -> float:
@@ -41,6 +43,8 @@ class _Gate:
         seconds = ban_s(status, retry_after, max(0, self._row.bans_in_a_row - is_same))
         if seconds is not None:
             self._row.ban(now_ns, now_ns + math.ceil(seconds * 1e9))
+            if self._kept:
+                self._kept.keep()
         return seconds
 
     def admitted(self) -> None:
@@ -48,8 +52,8 @@ class _Gate:
 
         Not while a ban holds: who is let in then had asked before it.
         """
-        if self.banned_s == 0:
-            self._row.forgive()
+        if self.banned_s == 0 and self._row.forgive() and self._kept:
+            self._kept.forget()
 
     async def _is_allowed_within(self, patience_s: float) -> bool:
         """Wait for the end of a ban; return False at once when it is further away than that."""
@@ -66,12 +70,13 @@ class ConnectGate(_Gate):
     Args:
         turns: of the address.
         clock: monotonic.
+        kept: where its bans outlive the shared words; None for nowhere.
 
     Concurrency: one event loop; first come, first served within it.
     """
 
-    def __init__(self, turns: Turns, clock: Clock) -> None:
-        super().__init__(turns, clock)
+    def __init__(self, turns: Turns, clock: Clock, kept: KeptBan | None = None) -> None:
+        super().__init__(turns, clock, kept)
         self._turns = turns
         self._queue = asyncio.Lock()
 
@@ -104,12 +109,13 @@ class RestGate(_Gate):
     Args:
         allowance: of the address.
         clock: monotonic.
+        kept: where its bans outlive the shared words; None for nowhere.
 
     Concurrency: one event loop.
     """
 
-    def __init__(self, allowance: Allowance, clock: Clock) -> None:
-        super().__init__(allowance, clock)
+    def __init__(self, allowance: Allowance, clock: Clock, kept: KeptBan | None = None) -> None:
+        super().__init__(allowance, clock, kept)
         self._allowance = allowance
 
     async def turn(self, patience_s: float = math.inf) -> bool:

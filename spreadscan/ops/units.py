@@ -18,6 +18,7 @@ import msgspec
 
 from spreadscan.config import Config
 from spreadscan.errors import EXIT_CONFIG
+from spreadscan.manners.kept_bans import bans_folder
 from spreadscan.ops.confinement import confinement
 from spreadscan.runtime.cpu import cores_of, share_of
 from spreadscan.topology import CHORES, Chore, CpuRole, Program, program_named, programs
@@ -196,7 +197,7 @@ def _writes(config: Config, row: Program) -> list[str]:
     """Return what a program's own work writes; everybody has its locks in the run folder."""
     paths = [config.runtime.run_dir]
     if row.source is not None:
-        paths.append(config.record.dir)
+        paths += [config.record.dir, str(bans_folder(config))]
     elif row.name == DISCOVERY:
         # The ledger too: reading one that nobody has open takes its lock files.
         paths += [config.runtime.generated_dir, config.tracker.data_dir]

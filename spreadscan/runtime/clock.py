@@ -1,11 +1,14 @@
 """The only place where the time is read; everything else is handed a clock."""
 
 import time
+from pathlib import Path
 from typing import Protocol
 
 from spreadscan.kernel.memory import monotonic_ns
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "SystemClock", "boot_id"]
+
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -30,3 +33,8 @@ class SystemClock:
     def wall_ns(self) -> int:
         """Return Unix time in nanoseconds."""
         return time.time_ns()
+
+
+def boot_id() -> str:
+    """Return which boot of the machine the monotonic clock counts from."""
+    return BOOT_ID_FILE.read_text(encoding="ascii").strip()

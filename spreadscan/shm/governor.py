@@ -95,12 +95,31 @@ class Row:
                 self._add(Governor.BANS, 1 if now_ns < held_ns else 1 + ONE_IN_A_ROW)
                 return
 
-    def forgive(self) -> None:
-        """Let the next ban be the first in a row: the exchange let somebody in."""
+    def forgive(self) -> bool:
+        """Let the next ban be the first in a row: the exchange let somebody in.
+
+        Returns whether it was not so before.
+        """
         offset = self._at + Governor.BANS
         while (found := self._words.load_word(offset)) > COUNT_MASK:
             if self._words.swap_word(offset, found, found & COUNT_MASK):
-                return
+                return True
+        return False
+
+    def restore(self, until_ns: int, in_a_row: int) -> None:
+        """Let a ban hold that these words have forgotten; what they know of a longer one stays.
+
+        It was counted when it came, and is not counted anew.
+        """
+        offset = self._at + Governor.BANNED_UNTIL_NS
+        while (held_ns := self._words.load_word(offset)) < until_ns:
+            if self._words.swap_word(offset, held_ns, until_ns):
+                break
+        offset = self._at + Governor.BANS
+        while (found := self._words.load_word(offset)) // ONE_IN_A_ROW < in_a_row:
+            row = in_a_row * ONE_IN_A_ROW + (found & COUNT_MASK)
+            if self._words.swap_word(offset, found, row):
+                break
 
     @property
     def banned_until_ns(self) -> int:

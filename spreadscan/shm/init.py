@@ -1,7 +1,8 @@
 """``shm-init``: make the regions that everybody else attaches. Safe to run at any time.
 
-It also brings back what operators hold (``holds``): new regions know nothing of it, and nobody can
-signal before this has run.
+It also brings back what operators hold (``holds``) and which exchange has banned us until when
+(``manners.kept_bans``): new regions know nothing of it, and nobody can signal or ask before this
+has run.
 """
 
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from spreadscan.config import Config, ShmConfig, load_config
 from spreadscan.errors import SpreadscanError
 from spreadscan.holds import hold_words, read_holds
+from spreadscan.manners.kept_bans import restore_bans
+from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.command_line import CommandLine
 from spreadscan.runtime.lock import RoleLock, control_lock
 from spreadscan.shm.control import ControlWriter
@@ -33,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
             if arguments.remove:
                 lines = _remove(config.shm)
             else:
-                lines = [*_create(config.shm), *hold_again(config)]
+                lines = [*_create(config.shm), *hold_again(config), *_ban_again(config)]
         finally:
             role.release()
     except SpreadscanError as error:
@@ -67,6 +70,11 @@ def hold_again(config: Config) -> list[str]:
     if holds.is_any and not trouble:
         lines.append(f"held back: {holds.words}")
     return lines
+
+
+def _ban_again(config: Config) -> list[str]:
+    region = attach_region(config.shm, RegionKind.GOVERNOR, writable=True)
+    return restore_bans(config, region.mapping, SystemClock())
 
 
 def _remove(shm: ShmConfig) -> list[str]:

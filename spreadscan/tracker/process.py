@@ -11,11 +11,11 @@ no signal is taken, and what was open has ended as halted.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
 from spreadscan.config import Config, RoundTripFees
+from spreadscan.runtime.clock import boot_id
 from spreadscan.runtime.process import Context
 from spreadscan.shm.layout import RING_CAPACITY, Histogram, TrackerCounter
 from spreadscan.shm.record_table import route_index
@@ -34,7 +34,6 @@ from spreadscan.tracker.writer import ThreadWriter, Writer
 
 __all__ = ["Tracker", "main", "next_due"]
 
-BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 # What an opening waits for at most before it is handed to the disk: a fifth of its 100 ms.
 DRAIN_INTERVAL_S = 0.02
 # Of the time in which a process must end, before it is killed: for storing what is left, and for a
@@ -136,7 +135,7 @@ class Tracker:
         self._config = context.config
         self._fees = fees_of(context.config)
         self._ring = RingReader(context.regions.ring)
-        self._boot_id = BOOT_ID_FILE.read_text(encoding="ascii").strip()
+        self._boot_id = boot_id()
         self._watch: Watch | None = None
         self._watch_membership = -1
         config = context.config
