@@ -55,12 +55,13 @@ def check_thresholds(file: Path, main: MainFile) -> None:
         )
     tracker = main.tracker
     looks = round(tracker.baseline_window_h * 3600 / tracker.baseline_interval_s)
-    if not tracker.baseline_min_samples <= looks <= MAX_BASELINE_LOOKS:
+    # The latest look is left out of what is published.
+    if not tracker.baseline_min_samples < looks <= MAX_BASELINE_LOOKS:
         raise ConfigError(
             str(file),
             "tracker.baseline_window_h",
             f"{tracker.baseline_window_h} ({looks} looks)",
-            f"tracker.baseline_min_samples ({tracker.baseline_min_samples}) to "
+            f"more than tracker.baseline_min_samples ({tracker.baseline_min_samples}) and at most "
             f"{MAX_BASELINE_LOOKS} looks of tracker.baseline_interval_s",
         )
     beat_ms = main.runtime.heartbeat_interval_ms

@@ -45,15 +45,22 @@ class SpreadWindows:
         """Rounds begun; a round's column is its number modulo the length."""
 
     def put(self, first: int, gross_bps: npt.NDArray[np.floating]) -> Estimate:
-        """Note this round's values of the routes from row *first* on; return their estimates.
+        """Return the estimates of the routes from row *first* on, then note this round's values.
+
+        The estimates are of the looks before this one: what is compared with them until the next is
+        most likely what this one sees.
 
         Args:
             first: row of the first value.
             gross_bps: NaN where the route is out of sight.
         """
         rows = slice(first, first + len(gross_bps))
-        self.values[rows, self.round % self.values.shape[1]] = gross_bps
-        return _estimate(self.values[rows])
+        column = self.round % self.values.shape[1]
+        # It may have been noted already: after a reload the round is begun again.
+        self.values[rows, column] = np.nan
+        found = _estimate(self.values[rows])
+        self.values[rows, column] = gross_bps
+        return found
 
     def next_round(self) -> None:
         """Begin a round: what is a window old is forgotten."""
