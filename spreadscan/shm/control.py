@@ -20,6 +20,8 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
     is_shutdown: bool
     is_killed: bool
     """No signal may leave; sticky."""
+    kills: int = 0
+    """Times that it was set since the block was made."""
     is_paused: bool
     paused_sources: int
     """Bit = source id."""
@@ -52,6 +54,7 @@ class ControlReader:
             generation=load(Control.GENERATION),
             is_shutdown=load(Control.SHUTDOWN) != 0,
             is_killed=load(Control.KILL) != 0,
+            kills=load(Control.KILLS),
             is_paused=load(Control.PAUSE_ALL) != 0,
             paused_sources=load(Control.PAUSED_SOURCES),
             paused_directions=load(Control.PAUSED_DIRECTIONS),

@@ -82,6 +82,7 @@ class EpisodeBook:
         self.previous: dict[tuple[str, str], int] = dict(previous or {})
         self.expired: dict[tuple[str, str], int] = {}
         """The engine's opening under it, of routes where that episode has expired."""
+        self.boot_id = boot_id
         self.rules = rules
         """Another one counts from the next look at the open episodes."""
         self._table = OpenTable(names, boot_id)

@@ -14,6 +14,7 @@ from spreadscan.shm.ring import RingReader
 from spreadscan.tracker.book import EpisodeBook
 from spreadscan.tracker.episode import Clocks, Episode
 from spreadscan.tracker.frames import Frame
+from spreadscan.tracker.kills import KillWatch
 from spreadscan.tracker.parts import day_of
 from spreadscan.tracker.store import Batch, NewPart, is_damage, is_doubtful
 from spreadscan.tracker.writer import Outcome, Writer
@@ -48,21 +49,26 @@ class Journal:
         context: clock, health slot and log.
         book: whose open episodes a new part begins with.
         ring: its read position is moved to what is stored.
+        kills: those that the book's endings follow.
         writer: with the store that is written.
-        boot_id: of the running boot.
 
     Concurrency: none; it belongs to the tracker's loop.
     """
 
     def __init__(
-        self, context: Context, book: EpisodeBook, ring: RingReader, writer: Writer, boot_id: str
+        self,
+        context: Context,
+        book: EpisodeBook,
+        ring: RingReader,
+        kills: KillWatch,
+        writer: Writer,
     ) -> None:
         self._context = context
         self._book = book
         self._ring = ring
+        self._kills = kills
         self._ring_created_ns = context.regions.ring.created_ns
         self._writer = writer
-        self._boot_id = boot_id
         # not stored yet
         self._episodes: dict[int, Episode] = {}
         self._frames: list[Frame] = []
@@ -121,9 +127,10 @@ class Journal:
                 ring_created_ns=self._ring_created_ns,
                 ring_sequence=applied,
                 last_id=self._book.ids.last,
-                clocks=Clocks(self._boot_id, now_ns, wall_ns),
+                clocks=Clocks(self._book.boot_id, now_ns, wall_ns),
                 is_synced=is_urgent or self._submitted_events > 0 or must_begin,
                 new_part=self._new_part(wall_ns) if must_begin else None,
+                kills=self._kills.followed,
             )
         )
         return self.collect()

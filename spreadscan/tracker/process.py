@@ -7,7 +7,8 @@ position is moved only when it is done, so a slow or full disk stops none of thi
 
 When the universe changes, the ring is drained first, so that what ended before has ended before;
 then the episodes of routes that it does not list end as delisted. While the operator's kill stands
-no signal is taken, and what was open has ended as halted.
+no signal is taken, and what was open has ended as halted; also by a kill that was lifted before the
+tracker came to look.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from spreadscan.tracker.baseline import Baselines
 from spreadscan.tracker.book import EpisodeBook
 from spreadscan.tracker.episode import Clocks, Episode, EpisodeIds
 from spreadscan.tracker.journal import Journal
+from spreadscan.tracker.kills import KillWatch
 from spreadscan.tracker.legs import LegReader, LivingPipeline, Pipeline
 from spreadscan.tracker.listing import Listing, names_now
 from spreadscan.tracker.recovery import Opened, open_ledger
@@ -145,12 +147,13 @@ class Tracker:
         self._book = self._restored(opened)
         self._rows = self._book.rows
         self._applied = self._resumed_position(opened)
+        self._kills = KillWatch(context, opened.saved.kills)
+        self._withheld = 0
+        """Sequence up to which signals are of before a kill."""
         self._listing = Listing(context, self._book)
         self._legs = LegReader(context, pipeline(context))
         self._baselines = Baselines(context, self._legs)
-        self._journal = Journal(
-            context, self._book, self._ring, writer(opened.store), self._boot_id
-        )
+        self._journal = Journal(context, self._book, self._ring, self._kills, writer(opened.store))
 
     @property
     def status(self) -> str:
@@ -274,9 +277,7 @@ class Tracker:
 
     def _drain_ring(self) -> None:
         """Apply what the ring holds; at most one ring's worth, so nobody can hold the loop here."""
-        if self._context.control.is_killed and len(self._book):
-            clocks = self._clocks()
-            self._book.halt(clocks.monotonic_ns, clocks.offset_ns)
+        self._obey_kills()
         for _ in range(RING_CAPACITY // DRAIN_BATCH):
             records = self._ring.peek_from(self._applied, DRAIN_BATCH)
             if not len(records):
@@ -292,14 +293,29 @@ class Tracker:
                 Histogram.TRACKER_RING_TO_TRACKER,
                 self._context.clock.monotonic_ns() - records["time_ns"],
             )
-            if self._context.control.is_killed:
-                self._book.withhold(len(records))
-                continue
-            if not self._listing.lists(records):
-                self._listing.catch_up()
-            self._journal.add(self._book.apply(records, self._clocks().offset_ns))
-            if len(records) < DRAIN_BATCH:
+            is_last = len(records) < DRAIN_BATCH
+            taken = records["sequence"] > self._withheld
+            if self._context.control.is_killed or not taken.all():
+                taken &= not self._context.control.is_killed
+                self._book.withhold(len(records) - int(taken.sum()))
+                records = records[taken]
+            if len(records):
+                if not self._listing.lists(records):
+                    self._listing.catch_up()
+                self._journal.add(self._book.apply(records, self._clocks().offset_ns))
+            if is_last:
                 return
+
+    def _obey_kills(self) -> None:
+        """End what is open under a kill, and take nothing of what was signalled before it."""
+        is_news = self._kills.follow()
+        if is_news:
+            # One that was lifted already left no mark in the ring: all that is there may be older.
+            # Routes that are open since then begin with the engine's next update.
+            self._withheld = self._ring.head() + self._ring.depth()
+        if (is_news or self._context.control.is_killed) and len(self._book):
+            clocks = self._clocks()
+            self._book.halt(clocks.monotonic_ns, clocks.offset_ns)
 
     def _snapshot(self) -> None:
         if self._watch is None or self._watch_membership != self._book.membership:

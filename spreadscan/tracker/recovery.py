@@ -28,7 +28,14 @@ from spreadscan.tracker.parts import (
     set_aside,
 )
 from spreadscan.tracker.rows import SELECT_ENDED, SELECT_OPEN, episode_of
-from spreadscan.tracker.store import Batch, EpisodeStore, LedgerError, NewPart, is_damage
+from spreadscan.tracker.store import (
+    Batch,
+    EpisodeStore,
+    KillsFollowed,
+    LedgerError,
+    NewPart,
+    is_damage,
+)
 
 __all__ = ["Opened", "Saved", "open_ledger"]
 
@@ -53,6 +60,8 @@ class Saved(NamedTuple):
     """At its latest commit; None in a part that was never written by this build."""
     previous: dict[tuple[str, str], int] = {}  # noqa: RUF012 -- never changed
     expired: dict[tuple[str, str], int] = {}  # noqa: RUF012 -- never changed
+    kills: KillsFollowed | None = None
+    """The operator's, as far as they were followed; None in a part of a build that did not say."""
     ended: tuple[Episode, ...] = ()
     """Those of a damaged part, which would be gone with it."""
 
@@ -144,6 +153,9 @@ def load(connection: sqlite3.Connection) -> Saved:
             (direction, symbol): opening
             for direction, symbol, opening in connection.execute("SELECT * FROM expired")
         },
+        kills=(
+            KillsFollowed(meta["control_created_ns"], meta["kills"]) if "kills" in meta else None
+        ),
     )
 
 
@@ -174,6 +186,7 @@ def _begun(
         clocks=saved.clocks or now,
         is_synced=True,
         new_part=NewPart(day_of(now.wall_ns), saved.episodes, saved.previous, saved.expired),
+        kills=saved.kills,
     )
     try:
         store.commit(batch)

@@ -22,7 +22,15 @@ from spreadscan.tracker.parts import WORKING_SUFFIX, Part, ledger_parts, set_asi
 from spreadscan.tracker.rows import INSERT_FRAME, UPSERT_EPISODE, row_of
 from spreadscan.tracker.schema import SCHEMA_VERSION, migrate
 
-__all__ = ["Batch", "EpisodeStore", "LedgerError", "NewPart", "is_damage", "is_doubtful"]
+__all__ = [
+    "Batch",
+    "EpisodeStore",
+    "KillsFollowed",
+    "LedgerError",
+    "NewPart",
+    "is_damage",
+    "is_doubtful",
+]
 
 # Reading a whole file of this size takes about a second; beyond it damage shows when it is met.
 FULL_CHECK_BYTES = 256 * 1024 * 1024
@@ -66,6 +74,13 @@ class NewPart(NamedTuple):
     """The part before it is to be set aside."""
 
 
+class KillsFollowed(NamedTuple):
+    """How many of the operator's kills have ended what was open, and of which control block."""
+
+    control_created_ns: int
+    number: int
+
+
 class Batch(NamedTuple):
     """What one commit stores."""
 
@@ -83,6 +98,8 @@ class Batch(NamedTuple):
     """Whether it must be on the disk itself before it counts as stored."""
     new_part: NewPart | None = None
     """Begin a new part with this batch."""
+    kills: KillsFollowed | None = None
+    """Whose endings are stored with this batch at the latest; None when that is not known."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -269,6 +286,8 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         "ring_sequence": batch.ring_sequence,
         "last_id": batch.last_id,
     }
+    if batch.kills is not None:
+        meta |= {"control_created_ns": batch.kills.control_created_ns, "kills": batch.kills.number}
     connection.executemany(_PUT_META, meta.items())
     connection.execute("DELETE FROM clocks")
     connection.execute("INSERT INTO clocks VALUES (?, ?, ?)", batch.clocks)

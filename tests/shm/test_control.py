@@ -40,6 +40,7 @@ def test_each_command_raises_the_generation_and_keeps_what_it_does_not_name(regi
         generation=3,
         is_shutdown=True,
         is_killed=True,
+        kills=1,
         is_paused=False,
         paused_sources=0b101,
         paused_directions=2**63,

@@ -342,6 +342,98 @@ def test_kill_halts_what_is_open_and_no_signal_is_taken_until_it_is_lifted(bench
     assert bench.counter(TrackerCounter.SIGNALS_WITHHELD) == 2
 
 
+def newest_first(bench):
+    with LedgerReader(bench.data_dir) as reader:
+        return [(row.symbol, row.ending, row.previous_id) for row in reader.recent_episodes(5)]
+
+
+def test_kill_that_was_lifted_between_two_turns_halts_what_was_open(bench, tracker):
+    bench.push()
+    tracker.step()
+    control = ControlWriter(bench.regions.control)
+    control.command(KILL=1)
+    control.command(KILL=0)
+
+    tracker.drain()
+    bench.push(symbol_id=8)
+    tracker.step()
+    bench.clock.advance(1)
+    tracker.step()
+
+    assert [row[:2] for row in newest_first(bench)] == [("ETH-USDT", None), ("BTC-USDT", "halted")]
+    assert bench.counter(TrackerCounter.EPISODES_HALTED) == 1
+
+
+def test_kill_that_was_lifted_while_no_tracker_ran_halts_what_was_open(bench, tracker):
+    bench.push()
+    tracker.step()
+    tracker.close()
+    bench.push(symbol_id=8)
+    control = ControlWriter(bench.regions.control)
+    control.command(KILL=1)
+    control.command(KILL=0)
+    bench.clock.advance(5)
+
+    again = bench.tracker()
+    again.step()
+    halted = newest_first(bench)
+    withheld = bench.counter(TrackerCounter.SIGNALS_WITHHELD)
+    bench.clock.advance(1)
+    bench.push(SignalType.UPDATE)
+    again = restarted(again, bench)
+    again.step()
+    again.close()
+
+    assert [row[:2] for row in halted] == [("BTC-USDT", "halted")]
+    assert withheld == 1
+    (reopened, before) = newest_first(bench)
+    assert reopened[:2] == ("BTC-USDT", None)
+    assert reopened[2] is not None
+    assert before == halted[0]
+
+
+@pytest.mark.parametrize(("of_another_block", "kills"), [(False, 0), (True, 0), (True, 1)])
+def test_kills_that_an_earlier_tracker_followed_end_nothing_again(
+    bench, tracker, of_another_block, kills
+):
+    control = ControlWriter(bench.regions.control)
+    for _ in range(kills if of_another_block else 1):
+        control.command(KILL=1)
+        control.command(KILL=0)
+    tracker.step()
+    bench.push()
+    tracker.step()
+    tracker.close()
+    if of_another_block:
+        with contextlib.closing(sqlite3.connect(bench.ledger_file())) as ledger, ledger:
+            ledger.execute("UPDATE meta SET value = 1 WHERE key = 'control_created_ns'")
+
+    again = bench.tracker()
+    again.step()
+    again.close()
+
+    # Of a control block that was made anew, every kill is one that nobody followed.
+    assert newest_first(bench)[0][1] == ("halted" if kills else None)
+
+
+def test_ledger_that_says_nothing_of_kills_goes_on(bench, tracker):
+    control = ControlWriter(bench.regions.control)
+    control.command(KILL=1)
+    control.command(KILL=0)
+    tracker.step()
+    bench.push()
+    tracker.step()
+    tracker.close()
+    with contextlib.closing(sqlite3.connect(bench.ledger_file())) as ledger, ledger:
+        ledger.execute("DELETE FROM meta WHERE key IN ('control_created_ns', 'kills')")
+
+    again = bench.tracker()
+    again.step()
+    again.close()
+
+    assert bench.counts() == (1, 1, 0, 0)
+
+
 def test_opening_is_stored_before_the_next_look(bench, tracker):
     bench.push()
 
