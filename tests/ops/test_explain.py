@@ -24,8 +24,9 @@ from spreadscan.ops.explain import explain_route
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.shm.control import ControlWriter
+from spreadscan.shm.counters import Gate
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import PRICE_DTYPE, SIGNAL_DTYPE, Control, Gate, Prices, ProcessState
+from spreadscan.shm.layout import PRICE_DTYPE, SIGNAL_DTYPE, Control, Prices, ProcessState
 from spreadscan.shm.layout import RegionKind as Kind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.record_table import route_index
@@ -122,7 +123,10 @@ def make_site(make_config):
     sites = []
 
     def make(**engine):
-        site = Site(make_config({f"engine.{key}": value for key, value in engine.items()}))
+        # Funding that is too old must fit into the uptime of any host.
+        settings = {"feed.funding_interval_s": 10.0, "engine.max_funding_age_s": 20.0}
+        settings |= {f"engine.{key}": value for key, value in engine.items()}
+        site = Site(make_config(settings))
         sites.append(site)
         return site
 
@@ -220,7 +224,7 @@ def test_route_that_never_signalled_has_no_last_signal(site):
     ("why", "age_s", "change"),
     [
         ("has not told it", 0, {"received_ns": 0}),
-        ("3600 s old, at most 900 s", 3_600, {}),
+        ("60 s old, at most 20 s", 60, {}),
         ("the interval is not known", 1, {"interval_s": 0.0}),
         ("the next settlement is not known", 1, {"next_settlement_ms": 0}),
         ("the rate is not known", 1, {"rate": math.nan}),
