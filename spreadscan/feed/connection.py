@@ -20,7 +20,7 @@ from spreadscan.feed.link import Link
 from spreadscan.feed.shared import Shared
 from spreadscan.kernel.listener import QuoteListener
 from spreadscan.model import SlotFlag
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 __all__ = ["Connection"]
 

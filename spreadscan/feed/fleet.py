@@ -9,7 +9,7 @@ from spreadscan.kernel.extract import Extractor
 from spreadscan.manners.placement import Move, Placement
 from spreadscan.model import SlotFlag
 from spreadscan.runtime.plan_file import PlanRow
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 __all__ = ["Fleet"]
 

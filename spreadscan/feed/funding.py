@@ -16,8 +16,9 @@ from spreadscan.feed.rest import Barred, RestDoor
 from spreadscan.model import RawFunding
 from spreadscan.rawlog import FundingRow
 from spreadscan.runtime.clock import Clock
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import MAX_SYMBOLS, FeedCounter
+from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.record_table import FundingTable
 

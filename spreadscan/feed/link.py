@@ -18,7 +18,7 @@ from spreadscan.kernel.listener import QuoteListener
 from spreadscan.manners.messages import MessagePace
 from spreadscan.manners.shards import batches
 from spreadscan.model import QuoteStatus
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 __all__ = ["Link", "Owner"]
 

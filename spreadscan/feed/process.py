@@ -29,8 +29,8 @@ from spreadscan.rawlog import FundingRow
 from spreadscan.runtime.plan_file import PlanFile
 from spreadscan.runtime.process import Context
 from spreadscan.runtime.trust import trust_of
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import FeedCounter
 from spreadscan.shm.wakeup import WakeupClient
 
 __all__ = ["main"]

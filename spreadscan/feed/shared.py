@@ -11,8 +11,8 @@ from spreadscan.manners.allowances import Allowances, own_allowances
 from spreadscan.model import SlotFlag
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.trust import Trust
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import FeedCounter
 
 __all__ = ["Shared"]
 

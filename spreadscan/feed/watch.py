@@ -21,8 +21,9 @@ from spreadscan.feed.spot_check import SpotCheck
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.runtime.clock import Clock
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import FeedCounter, ProcessState
+from spreadscan.shm.layout import ProcessState
 from spreadscan.shm.price_store import PriceStore, slot_of
 
 __all__ = ["Watch", "silence_limits"]

@@ -1,5 +1,5 @@
 # The truth gate: may this leg be believed, may this route speak? Each gate is a number of
-# shm/layout.Gate; scan.pyx compares them when it is imported.
+# shm/counters.Gate; scan.pyx compares them when it is imported.
 
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 

@@ -17,7 +17,7 @@ from spreadscan.kernel.memory cimport count, now_ns
 from spreadscan.kernel.sink cimport ConnectionLag, FeedSink
 
 from spreadscan.errors import FeedError
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 cdef int CONTROL_FRAMES = FeedCounter.CONTROL_FRAMES
 cdef int REFUSED = FeedCounter.REFUSED

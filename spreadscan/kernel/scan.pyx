@@ -36,6 +36,7 @@ from spreadscan.kernel.waiting cimport (
 
 from spreadscan.errors import LayoutMismatch
 from spreadscan.model import SignalType, SlotFlag
+from spreadscan.shm import counters as names
 from spreadscan.shm import layout
 
 cdef enum:
@@ -48,21 +49,21 @@ WAIT_MODES = {"spin": WAIT_SPIN, "adaptive": WAIT_ADAPTIVE, "eventfd": WAIT_EVEN
 
 def numbers() -> list[tuple[str, int, int]]:
     """Return (name, here, in layout and model) of every number that the pass has in its code."""
-    counters, times = layout.EngineCounter, layout.Histogram
+    counters, times = names.EngineCounter, names.Histogram
     quarantined = SlotFlag.REFUSED | SlotFlag.LATE | SlotFlag.HELD
     return [
-        ("Gate.UNUSABLE", gates.GATE_UNUSABLE, layout.Gate.UNUSABLE),
-        ("Gate.DEAD_EPOCH", gates.GATE_DEAD_EPOCH, layout.Gate.DEAD_EPOCH),
-        ("Gate.STALE", gates.GATE_STALE, layout.Gate.STALE),
-        ("Gate.SIZE", gates.GATE_SIZE, layout.Gate.SIZE),
-        ("Gate.INSANE", gates.GATE_INSANE, layout.Gate.INSANE),
-        ("Gate.PAUSED", gates.GATE_PAUSED, layout.Gate.PAUSED),
-        ("Gate.CROSSED", gates.GATE_CROSSED, layout.Gate.CROSSED),
-        ("Gate.HALTED", gates.GATE_HALTED, layout.Gate.HALTED),
-        ("Gate.QUARANTINED", gates.GATE_QUARANTINED, layout.Gate.QUARANTINED),
-        ("Gate.KILLED", gates.GATE_KILLED, layout.Gate.KILLED),
-        ("Gate.UNCONFIRMED", gates.GATE_UNCONFIRMED, layout.Gate.UNCONFIRMED),
-        ("Gate.FROZEN", gates.GATE_FROZEN, layout.Gate.FROZEN),
+        ("Gate.UNUSABLE", gates.GATE_UNUSABLE, names.Gate.UNUSABLE),
+        ("Gate.DEAD_EPOCH", gates.GATE_DEAD_EPOCH, names.Gate.DEAD_EPOCH),
+        ("Gate.STALE", gates.GATE_STALE, names.Gate.STALE),
+        ("Gate.SIZE", gates.GATE_SIZE, names.Gate.SIZE),
+        ("Gate.INSANE", gates.GATE_INSANE, names.Gate.INSANE),
+        ("Gate.PAUSED", gates.GATE_PAUSED, names.Gate.PAUSED),
+        ("Gate.CROSSED", gates.GATE_CROSSED, names.Gate.CROSSED),
+        ("Gate.HALTED", gates.GATE_HALTED, names.Gate.HALTED),
+        ("Gate.QUARANTINED", gates.GATE_QUARANTINED, names.Gate.QUARANTINED),
+        ("Gate.KILLED", gates.GATE_KILLED, names.Gate.KILLED),
+        ("Gate.UNCONFIRMED", gates.GATE_UNCONFIRMED, names.Gate.UNCONFIRMED),
+        ("Gate.FROZEN", gates.GATE_FROZEN, names.Gate.FROZEN),
         ("SlotFlag.HALTED", gates.FLAG_HALTED, SlotFlag.HALTED),
         ("SlotFlag, quarantined", gates.FLAGS_QUARANTINED, quarantined),
         ("SignalType.OPEN", steps.KIND_OPEN, SignalType.OPEN),

@@ -1,4 +1,4 @@
-# Numbers of the pass that others know by name: counters, histograms and kinds of shm/layout.py and
+# Numbers of the pass that others know by name: counters, histograms and kinds of shm/counters.py and
 # model.py; scan.pyx compares them when it is imported.
 
 cdef enum:

@@ -33,7 +33,7 @@ from spreadscan.kernel.partial cimport (
 from spreadscan.kernel.tap cimport TAP_FRAME, Tap, tap_mark, tap_put
 
 from spreadscan.model import SlotFlag
-from spreadscan.shm.layout import FeedCounter, Histogram
+from spreadscan.shm.counters import FeedCounter, Histogram
 
 cdef uint16_t NEVER_WRITTEN = SlotFlag.NEVER_WRITTEN
 cdef uint16_t ONE_SIDED = SlotFlag.ONE_SIDED

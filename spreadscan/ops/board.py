@@ -19,15 +19,9 @@ from spreadscan.ops.routes_now import Order, RouteRow, RoutesNow
 from spreadscan.ops.universes import universe_of
 from spreadscan.runtime.clock import Clock
 from spreadscan.shm.control import ControlReader
+from spreadscan.shm.counters import EngineCounter, FeedCounter, Histogram, TrackerCounter
 from spreadscan.shm.health import HealthReader, HealthSnapshot, quantile_ns
-from spreadscan.shm.layout import (
-    NUM_COUNTERS,
-    EngineCounter,
-    FeedCounter,
-    Histogram,
-    RegionKind,
-    TrackerCounter,
-)
+from spreadscan.shm.layout import NUM_COUNTERS, RegionKind
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import ENGINE_SLOT, TRACKER_SLOT
 from spreadscan.universe import Universe, load_universe

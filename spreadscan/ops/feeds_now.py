@@ -9,8 +9,8 @@ from spreadscan.exchanges import Source
 from spreadscan.model import QuoteStatus
 from spreadscan.ops.processes_now import ProcessNow, Sight
 from spreadscan.runtime.plan_file import PlanRow, read_plan
+from spreadscan.shm.counters import FeedCounter, Histogram
 from spreadscan.shm.health import HealthSnapshot, quantile_ns
-from spreadscan.shm.layout import FeedCounter, Histogram
 from spreadscan.shm.price_age import newest_received_ns
 
 if TYPE_CHECKING:

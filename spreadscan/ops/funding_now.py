@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthSnapshot
-from spreadscan.shm.layout import MAX_SYMBOLS, FeedCounter
+from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.shm.record_table import FundingTable
 
 __all__ = ["FundingNow", "funding_now"]

@@ -5,8 +5,9 @@ import msgspec
 from spreadscan.config import Config
 from spreadscan.ops.processes_now import Sight, process_now
 from spreadscan.runtime.clock import Clock
+from spreadscan.shm.counters import Histogram
 from spreadscan.shm.health import HealthReader, quantile_ns
-from spreadscan.shm.layout import Histogram, RegionKind
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import Program, feed_name, program_named
 

@@ -29,7 +29,7 @@ from spreadscan.ops.replay_stages import (
     private_regions,
 )
 from spreadscan.rawlog import UNIVERSE_FOLDER, Confirmed, Funded, Head, Lost, Mark, RecordingError
-from spreadscan.shm.layout import TrackerCounter
+from spreadscan.shm.counters import TrackerCounter
 from spreadscan.shm.regions import Regions, remove_regions
 from spreadscan.universe import Universe, load_universe
 

@@ -28,14 +28,9 @@ from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SignalType, SlotFlag
 from spreadscan.rawlog import Funded, FundingRow
 from spreadscan.runtime.process import Context
+from spreadscan.shm.counters import TrackerCounter
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import (
-    NUM_SOURCES,
-    RING_CAPACITY,
-    SIGNAL_DTYPE,
-    RegionKind,
-    TrackerCounter,
-)
+from spreadscan.shm.layout import NUM_SOURCES, RING_CAPACITY, SIGNAL_DTYPE, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import Regions, attach_regions, create_regions, remove_regions
 from spreadscan.shm.ring import RingWriter

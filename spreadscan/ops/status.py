@@ -25,16 +25,9 @@ from spreadscan.ops.processes_now import HANGS, RUNNING, ProcessNow, Sight, proc
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.in_force import config_in_force
 from spreadscan.shm.control import ControlReader
+from spreadscan.shm.counters import EngineCounter, Gate, Histogram, TrackerCounter
 from spreadscan.shm.health import HealthReader, HealthSnapshot, quantile_ns
-from spreadscan.shm.layout import (
-    RING_CAPACITY,
-    EngineCounter,
-    Gate,
-    Histogram,
-    RegionKind,
-    Ring,
-    TrackerCounter,
-)
+from spreadscan.shm.layout import RING_CAPACITY, RegionKind, Ring
 from spreadscan.shm.region import Region, attach_region
 from spreadscan.topology import ENGINE_SLOT, TRACKER_SLOT, feed_name
 from spreadscan.tracker.parts import ledger_parts

@@ -29,7 +29,8 @@ from spreadscan.ops.explanation import (
     Reading,
     UsualPart,
 )
-from spreadscan.shm.layout import DELAY_NOT_MEASURED, Gate
+from spreadscan.shm.counters import Gate
+from spreadscan.shm.layout import DELAY_NOT_MEASURED
 
 __all__ = ["explained"]
 

@@ -44,8 +44,9 @@ from spreadscan.runtime.log import set_up_logging
 from spreadscan.runtime.memory import freeze_garbage_collector, lock_process_memory
 from spreadscan.runtime.systemd import Systemd
 from spreadscan.shm.control import ControlReader, ControlState
+from spreadscan.shm.counters import EngineCounter, FeedCounter
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import EngineCounter, FeedCounter, ProcessState, RegionKind
+from spreadscan.shm.layout import ProcessState, RegionKind
 from spreadscan.shm.regions import Regions, attach_regions, lock_regions
 from spreadscan.topology import CpuRole, Program, program_named
 from spreadscan.universe import Universe, load_universe

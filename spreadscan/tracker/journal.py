@@ -9,7 +9,7 @@ move), points of paths up to a bound, and the status says ``degraded``.
 import sqlite3
 
 from spreadscan.runtime.process import Context
-from spreadscan.shm.layout import Histogram, TrackerCounter
+from spreadscan.shm.counters import Histogram, TrackerCounter
 from spreadscan.shm.ring import RingReader
 from spreadscan.tracker.book import EpisodeBook
 from spreadscan.tracker.episode import Clocks, Episode

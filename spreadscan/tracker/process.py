@@ -18,7 +18,8 @@ import msgspec
 from spreadscan.config import Config, RoundTripFees
 from spreadscan.runtime.clock import boot_id
 from spreadscan.runtime.process import Context
-from spreadscan.shm.layout import RING_CAPACITY, Histogram, TrackerCounter
+from spreadscan.shm.counters import Histogram, TrackerCounter
+from spreadscan.shm.layout import RING_CAPACITY
 from spreadscan.shm.record_table import route_index
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
 from spreadscan.tracker.baseline import Baselines

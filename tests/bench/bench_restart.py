@@ -12,8 +12,9 @@ import time
 from whole_pipeline import WholePipeline, whole_pipeline
 
 from spreadscan.ops.benchmark import Benchmark, Result
+from spreadscan.shm.counters import EngineCounter
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import EngineCounter, RegionKind
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import ENGINE_SLOT
 

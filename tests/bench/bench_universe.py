@@ -12,8 +12,9 @@ from pathlib import Path
 from whole_pipeline import WholePipeline, whole_pipeline
 
 from spreadscan.ops.benchmark import Benchmark, Result
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthReader, HealthSnapshot
-from spreadscan.shm.layout import FeedCounter, RegionKind
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import Program, programs
 

@@ -23,7 +23,8 @@ from spreadscan.exchanges import sources
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.listener import QuoteListener
 from spreadscan.kernel.sink import FeedSink
-from spreadscan.shm.layout import PRICE_DTYPE, FeedCounter, Prices
+from spreadscan.shm.counters import FeedCounter
+from spreadscan.shm.layout import PRICE_DTYPE, Prices
 
 SOURCE = "binance_spot"
 SOURCE_ID = 0

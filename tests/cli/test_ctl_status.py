@@ -17,8 +17,9 @@ from spreadscan.ops.status import status_now
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.lock import RoleLock
 from spreadscan.runtime.plan_file import PlanFile, PlanRow
+from spreadscan.shm.counters import FeedCounter, Histogram
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import FeedCounter, Header, Histogram, ProcessState, RegionKind
+from spreadscan.shm.layout import Header, ProcessState, RegionKind
 from spreadscan.shm.region import attach_region
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
 from spreadscan.topology import feed_name

@@ -8,8 +8,9 @@ from spreadscan.engine.channels import channels_of
 from spreadscan.engine.spread import entry_spread_bps, executable_usd, exit_spread_bps
 from spreadscan.kernel.scan import Scanner
 from spreadscan.model import SignalType, SlotFlag
+from spreadscan.shm.counters import EngineCounter, Gate, Histogram
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import Control, EngineCounter, Gate, Histogram, Prices, RegionKind
+from spreadscan.shm.layout import Control, Prices, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions
 

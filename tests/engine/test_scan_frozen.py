@@ -6,7 +6,7 @@ import pytest
 from engine_cases import EPOCH, FEE_BPS
 
 from spreadscan.model import SignalType
-from spreadscan.shm.layout import EngineCounter, Gate
+from spreadscan.shm.counters import EngineCounter, Gate
 from spreadscan.shm.price_store import slot_of
 
 OPEN = SignalType.OPEN

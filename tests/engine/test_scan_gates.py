@@ -9,7 +9,7 @@ from engine_cases import EPOCH, FUTURES, SPOT
 
 from spreadscan.kernel.scan import numbers
 from spreadscan.model import SignalType, SlotFlag
-from spreadscan.shm.layout import EngineCounter, Gate
+from spreadscan.shm.counters import EngineCounter, Gate
 from spreadscan.shm.price_store import slot_of
 
 OPEN, UPDATE, CLOSE = SignalType.OPEN, SignalType.UPDATE, SignalType.CLOSE

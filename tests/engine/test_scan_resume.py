@@ -4,7 +4,8 @@ import pytest
 from engine_cases import FUTURES, SPOT
 
 from spreadscan.model import SignalType
-from spreadscan.shm.layout import EngineCounter, Routes
+from spreadscan.shm.counters import EngineCounter
+from spreadscan.shm.layout import Routes
 from spreadscan.shm.record_table import route_index
 
 OPEN, UPDATE, CLOSE = SignalType.OPEN, SignalType.UPDATE, SignalType.CLOSE

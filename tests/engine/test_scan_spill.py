@@ -5,7 +5,7 @@ import pytest
 from engine_cases import EPOCH, FEE_BPS, FUTURES, SPOT
 
 from spreadscan.model import SignalType
-from spreadscan.shm.layout import EngineCounter, Gate
+from spreadscan.shm.counters import EngineCounter, Gate
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.record_table import route_index
 

@@ -17,8 +17,9 @@ from engine_cases import ENGINE, FEE_BPS, FUTURES, SPOT
 from spreadscan.engine.channels import channels_of
 from spreadscan.kernel.scan import Scanner
 from spreadscan.model import SignalType
+from spreadscan.shm.counters import EngineCounter
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import RING_CAPACITY, EngineCounter, RegionKind
+from spreadscan.shm.layout import RING_CAPACITY, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions
 from spreadscan.shm.ring import RingWriter

@@ -8,7 +8,7 @@ import pytest
 
 from spreadscan.feed.link import Link
 from spreadscan.model import SlotFlag
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.sim.tls import TlsFault, server_context
 
 COINS = [f"C{number:02}USDT" for number in range(12)]

@@ -9,7 +9,7 @@ import pytest
 from exchange_cases import Exchange, legs
 
 from spreadscan.model import QuoteStatus, SlotFlag
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 UNKNOWN = FeedCounter.REFUSED + QuoteStatus.UNKNOWN_SYMBOL
 

@@ -5,7 +5,7 @@ from simulated_cases import Simulated
 
 from spreadscan.exchanges import sources
 from spreadscan.model import QuoteStatus, SlotFlag
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 UNKNOWN = FeedCounter.REFUSED + QuoteStatus.UNKNOWN_SYMBOL
 # Late is what a busy machine makes of any quote.

@@ -15,9 +15,9 @@ from spreadscan.feed.rest import RestDoor
 from spreadscan.manners.gates import RestGate
 from spreadscan.model import RawFunding
 from spreadscan.runtime.clock import SystemClock
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.governor import Allowance, Budget, private_words
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import FeedCounter
 from spreadscan.shm.price_store import slot_of
 from spreadscan.sim.faults import Fault
 from spreadscan.sim.gate import Refusal

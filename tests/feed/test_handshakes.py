@@ -16,8 +16,9 @@ from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.trust import trust_of
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthReader, HealthWriter
-from spreadscan.shm.layout import FeedCounter, RegionKind
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions, create_regions
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3

@@ -8,7 +8,8 @@ from simulated_cases import Simulated
 from spreadscan.config import load_config
 from spreadscan.exchanges import source_named
 from spreadscan.manners.allowances import allowances_of
-from spreadscan.shm.layout import FeedCounter, RegionKind
+from spreadscan.shm.counters import FeedCounter
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions
 
 SPAWN = multiprocessing.get_context("spawn")

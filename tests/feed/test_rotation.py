@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spreadscan.feed.rotation import FIRST_SHARE, LAST_SHARE, rotation_age_s
 from spreadscan.model import SlotFlag
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 SOON_S = 0.1
 DAY_S = 86_400.0

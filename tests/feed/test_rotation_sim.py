@@ -7,7 +7,7 @@ import threading
 import pytest
 from simulated_cases import Simulated
 
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 
 class Reader:

@@ -15,8 +15,8 @@ from spreadscan.feed.watch import Watch, silence_limits
 from spreadscan.manners.gates import RestGate
 from spreadscan.model import SlotFlag
 from spreadscan.runtime.clock import SystemClock
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import FeedCounter
 from spreadscan.sim.faults import Fault
 from spreadscan.sim.market import MarketSettings
 from spreadscan.sim.process import SYSTEM_CLOCK

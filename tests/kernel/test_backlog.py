@@ -14,8 +14,8 @@ from spreadscan.kernel.listener import QuoteListener
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.kernel.tap import Tap
 from spreadscan.model import QuoteStatus, SlotFlag
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthReader, HealthWriter
-from spreadscan.shm.layout import FeedCounter
 from spreadscan.shm.price_store import slot_of
 
 SOURCE, BTC, A = 0, 7, 11

@@ -10,8 +10,8 @@ from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.scan import Scanner
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SlotFlag
+from spreadscan.shm.counters import EngineCounter, Gate
 from spreadscan.shm.health import HealthReader, HealthWriter
-from spreadscan.shm.layout import EngineCounter, Gate
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.ring import RingReader, RingWriter
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spreadscan.exchanges._adapter import PartialQuote
 from spreadscan.model import QuoteStatus, SlotFlag
-from spreadscan.shm.layout import FeedCounter
+from spreadscan.shm.counters import FeedCounter
 
 QUOTE, JUMP, LATE = QuoteStatus.QUOTE, QuoteStatus.JUMP, QuoteStatus.LATE
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from spreadscan.exchanges._adapter import PartialQuote
 from spreadscan.model import QuoteStatus, SlotFlag
-from spreadscan.shm.layout import DELAY_NOT_MEASURED, FeedCounter, Histogram
+from spreadscan.shm.counters import FeedCounter, Histogram
+from spreadscan.shm.layout import DELAY_NOT_MEASURED
 from spreadscan.shm.price_store import is_usable, slot_of
 
 QUOTE, LATE, OLD = QuoteStatus.QUOTE, QuoteStatus.LATE, QuoteStatus.OLD_UPDATE

@@ -11,8 +11,8 @@ from spreadscan.exchanges._adapter import JsonPlan, PartialQuote
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SlotFlag
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthReader, HealthWriter
-from spreadscan.shm.layout import FeedCounter
 from spreadscan.shm.price_store import slot_of
 
 SOURCE, BTC, PEPE = 3, 7, 8

@@ -10,15 +10,9 @@ from frame_cases import FLAT, LEGS, NESTED, flat, nested
 from spreadscan.kernel.extract import Extractor
 from spreadscan.kernel.sink import FeedSink
 from spreadscan.model import QuoteStatus, SlotFlag
+from spreadscan.shm.counters import FeedCounter, Histogram
 from spreadscan.shm.health import HealthReader, HealthWriter
-from spreadscan.shm.layout import (
-    MAX_SYMBOLS,
-    PRICE_DTYPE,
-    FeedCounter,
-    Histogram,
-    Prices,
-    RegionKind,
-)
+from spreadscan.shm.layout import MAX_SYMBOLS, PRICE_DTYPE, Prices, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions
 from spreadscan.shm.wakeup import WakeupServer

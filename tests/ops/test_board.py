@@ -10,16 +10,9 @@ from spreadscan.errors import RegionMissing, UniverseError
 from spreadscan.model import Instrument, SlotFlag
 from spreadscan.ops.board import Board, closing_summary
 from spreadscan.runtime.clock import SystemClock
+from spreadscan.shm.counters import EngineCounter, FeedCounter, Histogram, TrackerCounter
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import (
-    PRICE_DTYPE,
-    EngineCounter,
-    FeedCounter,
-    Histogram,
-    ProcessState,
-    RegionKind,
-    TrackerCounter,
-)
+from spreadscan.shm.layout import PRICE_DTYPE, ProcessState, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions, create_regions
 from spreadscan.symbols import SymbolRecord

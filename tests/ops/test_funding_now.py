@@ -10,8 +10,9 @@ from spreadscan.cli.status_view import drawn
 from spreadscan.config import load_config
 from spreadscan.ops.status import status_now
 from spreadscan.runtime.lock import RoleLock
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import FeedCounter, ProcessState, RegionKind
+from spreadscan.shm.layout import ProcessState, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions, create_regions
 from spreadscan.topology import feed_name

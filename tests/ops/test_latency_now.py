@@ -11,8 +11,9 @@ from spreadscan.config import load_config
 from spreadscan.ops.latency_now import latency_now
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.lock import RoleLock
+from spreadscan.shm.counters import Histogram
 from spreadscan.shm.health import HealthWriter
-from spreadscan.shm.layout import Histogram, RegionKind
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions, create_regions
 from spreadscan.topology import ENGINE_SLOT
 

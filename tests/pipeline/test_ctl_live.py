@@ -21,8 +21,9 @@ from up_cases import SPREADSCAN, is_everything_running, read_terminal, wait_unti
 from spreadscan.cli.ctl import app
 from spreadscan.config import load_config
 from spreadscan.runtime.lock import lock_owner
+from spreadscan.shm.counters import TrackerCounter
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import RegionKind, TrackerCounter
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import TRACKER_SLOT
 

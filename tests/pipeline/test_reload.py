@@ -18,8 +18,9 @@ from up_cases import DEADLINE_S, SOURCES, is_everything_running, wait_until
 from spreadscan.config import load_config
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.control import ControlReader
+from spreadscan.shm.counters import FeedCounter
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import FeedCounter, RegionKind
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions
 from spreadscan.topology import programs
 from spreadscan.universe import load_universe, write_universe

@@ -12,7 +12,8 @@ from program_cases import Programs, until, write_small_universe
 
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.control import ControlWriter
-from spreadscan.shm.layout import EngineCounter, Gate, ProcessState
+from spreadscan.shm.counters import EngineCounter, Gate
+from spreadscan.shm.layout import ProcessState
 
 ENGINE, TRACKER = "spread-engine", "spread-tracker"
 COINS = [f"COIN{number}" for number in range(30)]

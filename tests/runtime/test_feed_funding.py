@@ -10,7 +10,8 @@ from program_cases import Programs, until, write_small_universe
 from spreadscan.ops.status import status_now
 from spreadscan.rawlog import Funded, read_lines, segments_in
 from spreadscan.runtime.clock import SystemClock
-from spreadscan.shm.layout import FeedCounter, ProcessState, RegionKind
+from spreadscan.shm.counters import FeedCounter
+from spreadscan.shm.layout import ProcessState, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions, create_regions
 from spreadscan.sim.faults import Fault

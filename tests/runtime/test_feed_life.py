@@ -20,7 +20,8 @@ from spreadscan.ops.supervisor import Supervisor
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.lock import is_lock_held
 from spreadscan.shm.control import ControlWriter
-from spreadscan.shm.layout import FeedCounter, ProcessState, RegionKind
+from spreadscan.shm.counters import FeedCounter
+from spreadscan.shm.layout import ProcessState, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions, create_regions
 from spreadscan.topology import program_named

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from spreadscan.shm.counters import Gate
 from spreadscan.shm.layout import (
     MAX_DIRECTIONS,
     MAX_SYMBOLS,
@@ -14,7 +15,6 @@ from spreadscan.shm.layout import (
     SLOT_COUNT,
     Baseline,
     Funding,
-    Gate,
     RegionKind,
     Routes,
 )

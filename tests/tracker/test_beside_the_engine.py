@@ -9,7 +9,8 @@ from spreadscan.config import load_config
 from spreadscan.engine.channels import channels_of
 from spreadscan.kernel.scan import Scanner
 from spreadscan.ops.ledger import LedgerReader
-from spreadscan.shm.layout import EngineCounter, RegionKind
+from spreadscan.shm.counters import EngineCounter
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tracker_host import Engine, Host, until
 
-from spreadscan.shm.layout import TrackerCounter
+from spreadscan.shm.counters import TrackerCounter
 from spreadscan.tracker.parts import ledger_parts
 
 HERE = Path(__file__).parent

@@ -6,7 +6,8 @@ import pytest
 
 from spreadscan.model import SignalType
 from spreadscan.ops.ledger import LedgerReader
-from spreadscan.shm.layout import MAX_SYMBOLS, TrackerCounter
+from spreadscan.shm.counters import TrackerCounter
+from spreadscan.shm.layout import MAX_SYMBOLS
 from spreadscan.tracker.process import main
 
 BTC, ETH, SOL = {7: "BTC-USDT"}, {8: "ETH-USDT"}, {9: "SOL-USDT"}

@@ -10,7 +10,8 @@ import pytest
 from tracker_host import PROGRAM, Engine, Host, until
 
 from spreadscan.ops.ledger import LedgerReader
-from spreadscan.shm.layout import ProcessState, TrackerCounter
+from spreadscan.shm.counters import TrackerCounter
+from spreadscan.shm.layout import ProcessState
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from tracker_bench import SLOT, Bench
 from spreadscan.model import SignalType, SlotFlag
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.control import ControlWriter
+from spreadscan.shm.counters import Histogram, TrackerCounter
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import Histogram, RegionKind, TrackerCounter
+from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
 from spreadscan.tracker import journal

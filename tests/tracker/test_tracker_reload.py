@@ -8,7 +8,7 @@ from tracker_host import SYMBOLS, Engine, Host, until
 
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.control import ControlWriter
-from spreadscan.shm.layout import TrackerCounter
+from spreadscan.shm.counters import TrackerCounter
 
 
 @pytest.fixture
