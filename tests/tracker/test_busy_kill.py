@@ -16,7 +16,7 @@ from tracker_host import SYMBOLS, Host, until
 
 from spreadscan.ops.compact import compact
 from spreadscan.shm.control import ControlWriter
-from spreadscan.shm.layout import TrackerCounter
+from spreadscan.shm.counters import TrackerCounter
 from spreadscan.tracker.parts import archived_parts, ledger_parts
 
 HERE = Path(__file__).parent
