@@ -102,6 +102,11 @@ class _StillRows(sqlite3.Cursor):
         self.connection.prove()
         return row
 
+    def fetchmany(self, size: int | None = 1) -> list[Any]:  # type: ignore[explicit-override] # 3.12
+        rows = super().fetchmany(size)
+        self.connection.prove()
+        return rows
+
     def fetchall(self) -> list[Any]:  # type: ignore[explicit-override] # typing, 3.12
         rows = super().fetchall()
         self.connection.prove()

@@ -108,6 +108,7 @@ def count(connection):
 
 READS = {
     "all": lambda connection: connection.execute("SELECT * FROM episodes").fetchall(),
+    "some": lambda connection: connection.execute("SELECT * FROM episodes").fetchmany(2),
     "one": count,
     "each": lambda connection: list(connection.execute("SELECT * FROM episodes")),
 }
