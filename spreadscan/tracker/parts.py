@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 __all__ = [
-    "LEGACY_NAME",
     "WORKING_SUFFIX",
     "Part",
     "archived_parts",
@@ -27,8 +26,6 @@ __all__ = [
     "sync_folder",
 ]
 
-LEGACY_NAME = "episodes.sqlite3"
-"""The one file of a version-1 ledger; it becomes a part."""
 WORKING_SUFFIX = ".new"
 """A part that is being made; worthless after a crash."""
 HISTORY = "history"

@@ -3,18 +3,20 @@
 The newest part that can be read says what is open, and where in the ring it stood; signals after
 that are still in the ring, unless it was written over or made anew. A part that is damaged is read
 as far as it goes, set aside and succeeded by another with the episodes that were found; older parts
-are only looked at when those are not all. Paths are gone with a damaged part.
+are only looked at when those are not all. Paths are gone with a damaged part. A ledger that an
+older build left takes its place among the parts (`legacy`).
 """
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from spreadscan.errors import ConfigError
 from spreadscan.tracker.episode import Clocks
+from spreadscan.tracker.legacy import legacy_file, legacy_part, merged, put_in_place
 from spreadscan.tracker.parts import (
-    LEGACY_NAME,
     WORKING_SUFFIX,
     Part,
     archived_parts,
@@ -23,7 +25,7 @@ from spreadscan.tracker.parts import (
     set_aside,
 )
 from spreadscan.tracker.saved import Saved, load, salvaged
-from spreadscan.tracker.store import Batch, EpisodeStore, LedgerError, NewPart, is_damage
+from spreadscan.tracker.store import Batch, EpisodeStore, LedgerError, NewPart, connected, is_damage
 
 __all__ = ["Opened", "open_ledger"]
 
@@ -46,11 +48,16 @@ def open_ledger(directory: Path, now: Clocks) -> Opened:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _tidy(directory)
+        for file in directory.glob(f"ledger-*{WORKING_SUFFIX}*"):
+            # Never finished.
+            file.unlink()
+        opened = _with_legacy(directory, now)
     except OSError as error:
         raise ConfigError(
             str(directory), "tracker.data_dir", str(error), "a folder that can be written"
         ) from None
+    if opened is not None:
+        return opened
     damaged: list[tuple[Part, str]] = []
     saved: Saved | None = None
     for part in reversed(ledger_parts(directory)):
@@ -74,11 +81,46 @@ def open_ledger(directory: Path, now: Clocks) -> Opened:
     return _begun(directory, now, saved or Saved(), damaged)
 
 
+def _with_legacy(directory: Path, now: Clocks) -> Opened | None:
+    """Give a version-1 ledger its place; return the ledger when that had to be begun for it.
+
+    Raises:
+        LedgerError: one of both cannot be opened now.
+        OSError: a file cannot be renamed.
+    """
+    file = legacy_file(directory)
+    if file is None:
+        return None
+    part, parts = legacy_part(directory, file), ledger_parts(directory)
+    opened = None
+    if parts:
+        newest = parts[-1].ledger(directory)
+        try:
+            with (
+                closing(connected(newest, is_checked=True)) as before,
+                closing(connected(file, is_checked=True)) as after,
+            ):
+                saved = merged(load(before), load(after))
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise LedgerError(newest, str(error)) from None
+            # In its place it is met as any damaged part is.
+        else:
+            opened = _begun(directory, now, saved, (), [part])
+    put_in_place(directory, file, part)
+    return opened
+
+
 def _begun(
-    directory: Path, now: Clocks, saved: Saved, damaged: Sequence[tuple[Part, str]]
+    directory: Path,
+    now: Clocks,
+    saved: Saved,
+    damaged: Sequence[tuple[Part, str]],
+    reserved: Sequence[Part] = (),
 ) -> Opened:
     """Begin a part with what was found, then set aside what is damaged."""
-    numbers = [part.number for part in (*ledger_parts(directory), *archived_parts(directory))]
+    taken = (*ledger_parts(directory), *archived_parts(directory), *reserved)
+    numbers = [part.number for part in taken]
     store = EpisodeStore(directory, Part(max(numbers, default=0), day_of(now.wall_ns)))
     batch = Batch(
         episodes=saved.ended,
@@ -104,21 +146,4 @@ def _begun(
     except (sqlite3.OperationalError, OSError) as error:
         store.close()
         raise LedgerError(store.file, str(error)) from None
-    return Opened(store, saved, sentences)
-
-
-def _tidy(directory: Path) -> None:
-    """Remove parts that were never finished, and give a version-1 ledger its place."""
-    for file in directory.glob(f"ledger-*{WORKING_SUFFIX}*"):
-        file.unlink()
-    legacy = directory / LEGACY_NAME
-    if not legacy.is_file():
-        return
-    # After those that are there: whoever went back to an older build has written it last.
-    number = max((part.number for part in ledger_parts(directory)), default=-1) + 1
-    part = Part(number, day_of(legacy.stat().st_mtime_ns))
-    for suffix in ("-wal", "-shm", ""):
-        side = legacy.with_name(legacy.name + suffix)
-        if side.exists():
-            target = part.ledger(directory)
-            side.rename(target.with_name(target.name + suffix))
+    return Opened(store, saved, tuple(sentences))

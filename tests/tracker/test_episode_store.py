@@ -18,6 +18,8 @@ from version_1 import write_version_1
 
 from spreadscan.errors import ConfigError
 from spreadscan.model import SignalType
+from spreadscan.ops.history import EpisodeQuery, History
+from spreadscan.tracker import recovery
 from spreadscan.tracker.episode import NO_QUOTES, Clocks
 from spreadscan.tracker.parts import Part, day_of, ledger_parts
 from spreadscan.tracker.recovery import open_ledger
@@ -389,6 +391,77 @@ def test_version_1_ledger_becomes_part_0_with_its_open_episodes_and_paths(folder
     (resumed,) = opened.saved.resumed(now)
     assert resumed.opened_ns == NOW_NS
     assert resumed.gaps == 1
+
+
+def went_back(folder):
+    """A ledger with ETH and SOL open, and a version-1 file that was written after it."""
+    store = open_ledger(folder, CLOCKS).store
+    subject = Case()
+    for symbol_id in (8, 9):
+        subject.signal(symbol_id=symbol_id)
+    store.commit(batch(subject.store(), last_id=subject.book.ids.last, sequence=4))
+    store.close()
+    eth, sol = subject.open
+    later_ns = 60 * SECOND_NS
+    write_version_1(
+        folder / "episodes.sqlite3", BOOT, NOW_NS + later_ns, WALL_NS + later_ns,
+        first_id=sol.episode_id + 1,
+    )  # fmt: skip
+    return eth, sol
+
+
+def test_ledger_of_an_older_build_beside_a_newer_one_hides_nothing_that_is_open(folder):
+    eth, sol = went_back(folder)
+
+    found = saved(folder)
+    again = saved(folder)
+    history = History(folder)
+    told = {row.episode_id: row for row in history.summaries(EpisodeQuery())}
+
+    other = sol.episode_id + 2
+    assert {row.episode_id: row.previous_id for row in found.episodes} == {
+        sol.episode_id: None, other: eth.episode_id,
+    }  # fmt: skip
+    assert again.episodes == found.episodes
+    assert found.ring_sequence == 17
+    assert found.previous[eth.route.key] == eth.episode_id
+    assert [told[number].ending for number in sorted(told)] == ["lost", None, "converged", None]
+    assert told[eth.episode_id].life_ns == told[eth.episode_id].seen_ns == 0
+    assert len(history.path(other)) == 3
+    assert not (folder / "episodes.sqlite3").exists()
+    assert len({part.number for part in ledger_parts(folder)}) == 3
+
+
+def test_tracker_killed_while_it_takes_over_an_older_ledger_takes_it_over_once(folder, monkeypatch):
+    went_back(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "put_in_place", lambda *_: os._exit(1))
+        child = os.fork()
+        if child == 0:
+            open_ledger(folder, CLOCKS)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+
+    found = saved(folder)
+    rows_told = History(folder).summaries(EpisodeQuery())
+
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert len(found.episodes) == 2
+    assert sorted(str(row.ending) for row in rows_told) == ["None", "None", "converged", "lost"]
+    assert len(ledger_parts(folder)) == 4
+
+
+def test_copy_of_an_older_ledger_changes_nothing_that_is_open(folder):
+    _, sol = went_back(folder)
+    (folder / "episodes.sqlite3").unlink()
+    before = saved(folder)
+    write_version_1(folder / "episodes.sqlite3", BOOT, NOW_NS - SECOND_NS, WALL_NS - SECOND_NS)
+
+    found = saved(folder)
+
+    assert found.episodes == before.episodes
+    assert found.ring_sequence == 4
+    assert found.last_id == sol.episode_id
 
 
 def test_migration_that_fails_leaves_the_file_as_it_was(tmp_path):

@@ -14,7 +14,7 @@ def _moment_columns(prefix):
     )
 
 
-def write_version_1(file, boot_id, opened_ns, opened_wall_ns):
+def write_version_1(file, boot_id, opened_ns, opened_wall_ns, first_id=1):
     """Write one ended episode (BTC) with two points and one open one (ETH) with three."""
     with sqlite3.connect(file) as connection:
         connection.execute(
@@ -51,20 +51,20 @@ def write_version_1(file, boot_id, opened_ns, opened_wall_ns):
             prices = (100.0, 101.0, 1.0, 2.0, 103.0, 104.0, 3.0, 4.0)
             return (opened_ns + after_ns, net_bps + 30.0, net_bps, 500.0, *prices)
 
-        for number, symbol, ended_ns in ((1, "BTC-USDT", opened_ns + 9), (2, "ETH-USDT", None)):
+        for place, symbol, ended_ns in ((0, "BTC-USDT", opened_ns + 9), (1, "ETH-USDT", None)):
             ended_wall_ns = None if ended_ns is None else opened_wall_ns + 9
             row = (
-                number, "okx_spot_binance_futures", symbol, 0, 6 + number, 4, 1, boot_id,
+                first_id + place, "okx_spot_binance_futures", symbol, 0, 7 + place, 4, 1, boot_id,
                 opened_wall_ns, opened_ns, None if ended_ns is None else "converged", ended_ns,
                 ended_wall_ns, 0, 2, 1, 1, None if ended_ns is None else 2,
                 *moment(0, 20.0), *moment(5, 31.0), *moment(400_000_000, 25.0),
             )  # fmt: skip
             connection.execute(f"INSERT INTO episodes VALUES ({', '.join('?' * len(row))})", row)
-        points = [(1, 0), (1, 200), (2, 200), (2, 400), (2, 600)]
+        points = [(0, 0), (0, 200), (1, 200), (1, 400), (1, 600)]
         connection.executemany(
             "INSERT INTO snapshots (episode_id, t_ms, gross_bps, net_bps, usd)"
             " VALUES (?, ?, 55.0, 25.0, 500.0)",
-            points,
+            [(first_id + place, t_ms) for place, t_ms in points],
         )
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)", [("ring_created_ns", 5), ("ring_sequence", 17)]
