@@ -9,6 +9,7 @@ A batch with an opening or an ending is synced to the disk before it counts as s
 of a path, but never tears the file. Readers open the file read-only and are never blocked.
 """
 
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -236,6 +237,10 @@ def connected(file: Path, *, is_checked: bool = False) -> sqlite3.Connection:
         ConfigError: the file is of a newer build.
         sqlite3.DatabaseError: it is damaged or cannot be opened now.
     """
+    # SQLite would make it without the group's right to write, and its side files like it: what a
+    # member's reading leaves could not be written by the tracker or the compaction.
+    with suppress(OSError):
+        os.close(os.open(file, os.O_CREAT | os.O_CLOEXEC, 0o666))
     connection = sqlite3.connect(
         file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )

@@ -505,3 +505,15 @@ def test_day_of_a_time_is_the_utc_day(day):
     noon = dt.datetime.fromisoformat(f"{day}T12:00:00+00:00")
 
     assert day_of(int(noon.timestamp()) * SECOND_NS) == day
+
+
+def test_group_that_the_umask_lets_in_may_write_every_file_of_the_ledger(folder):
+    umask = os.umask(0o007)
+    try:
+        opened = open_ledger(folder, CLOCKS).store
+        modes = {file.stat().st_mode & 0o777 for file in folder.glob("ledger-*")}
+        opened.close()
+    finally:
+        os.umask(umask)
+
+    assert modes == {0o660}
