@@ -9,6 +9,8 @@ import pytest
 
 from spreadscan.errors import EXIT_USAGE
 from spreadscan.runtime.lock import RoleLock
+from spreadscan.shm.layout import LAYOUT_VERSION
+from spreadscan.shm.region import BUILD_ID
 
 SPREADSCAN = Path(sysconfig.get_path("scripts")) / "spreadscan"
 
@@ -88,6 +90,7 @@ def test_help_names_every_command(spreadscan):
 def test_size_of_shared_memory_is_told_for_provisioning(spreadscan):
     told = orjson.loads(spreadscan("shm-size", "--json").stdout)
 
+    assert told["layout"] == f"{LAYOUT_VERSION}-{BUILD_ID:08x}"
     assert told["total_bytes"] == sum(told["regions"].values())
     assert told["regions"]["ring"] == 65_536 * 128 + 384
     assert told["huge_pages"] == sum(-(-size // 2**21) for size in told["regions"].values())
