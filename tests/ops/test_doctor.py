@@ -318,3 +318,5 @@ def test_everything_together_is_as_bad_as_the_worst_and_names_unreachable_exchan
     assert names["okx_spot websocket"].verdict is FAIL
     assert "Connection refused" in names["okx_spot rest"].reason
     assert len(found.findings) == len(offline.findings) + 16
+    assert names["okx_spot websocket"].source == "okx_spot"
+    assert {finding.source for finding in offline.findings} == {""}

@@ -11,6 +11,7 @@ import msgspec
 
 from spreadscan.config import Config
 from spreadscan.errors import EXIT_DEGRADED, EXIT_DOWN
+from spreadscan.exchanges import Source
 from spreadscan.manners.allowances import governor_words
 from spreadscan.ops.doctor.clock_sync import clock_check, kernel_clock
 from spreadscan.ops.doctor.exchanges import rest_check, socket_check
@@ -78,8 +79,10 @@ def examine(
     )
 
 
-def _one(kind: Callable[..., Finding], *where: object) -> list[Finding]:
-    return [kind(*where)]
+def _one(
+    kind: Callable[..., Finding], config: Config, source: Source, *how: object
+) -> list[Finding]:
+    return [msgspec.structs.replace(kind(config, source, *how), source=source.name)]
 
 
 def _sheltered(name: str, check: Check) -> list[Finding]:

@@ -26,6 +26,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What was found, and where it matters what was expected."""
     remedy: str = ""
     """What mends it; "" where nothing is to be mended."""
+    source: str = ""
+    """The source whose exchange or way to it is looked at; "" is this host and its release."""
 
 
 def ok(check: str, reason: str) -> Finding:
