@@ -1,5 +1,6 @@
 """A recording holds what came, in bounded room, whatever happens to its writer."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -189,6 +190,69 @@ def test_full_disk_ends_the_recording_loudly_and_nothing_else(make_site, caplog)
     assert recorder.tap is None
     assert "recording stopped, feeding goes on" in caplog.text
     recorder.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 4 MiB, where mounting is allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"mounting a tmpfs needs privileges: {made.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("min_free_mib", [1, 0])
+def test_recording_goes_on_by_itself_once_a_full_disk_has_room_again(
+    make_site, small_disk, manual_clock, caplog, min_free_mib
+):
+    site = make_site(dir=str(small_disk / "record"), min_free_mib=min_free_mib)
+    recorder = site.recorder(generation=1, clock=manual_clock)
+    put(recorder, b"before")
+    until(lambda: recorder.tap.waiting_bytes == 0)
+    manual_clock.advance(2)
+    until(lambda: site.frames() == [b"before"])
+
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    while not recorder.trouble:
+        put(recorder, os.urandom(10_000))
+        recorder.check()
+        time.sleep(0.01)
+    assert recorder.tap is None
+    recorder.adopt(universe(2))
+
+    # Tried, in vain, and without a line for every time.
+    for wait_s in (31, 61, 121):
+        manual_clock.advance(wait_s - 2)
+        recorder.check()
+        assert recorder.tap is None
+        manual_clock.advance(2)
+        recorder.check()
+        assert recorder.tap is not None
+        assert recorder.trouble
+        until(lambda: recorder.check() or recorder.tap is None)
+    assert caplog.text.count("recording stopped") == 1
+
+    filler.unlink()
+    manual_clock.advance(241)
+    until(lambda: recorder.check() or not recorder.trouble)
+    put(recorder, b"after")
+    recorder.stop()
+
+    assert "recording again" in caplog.text
+    frames = site.frames()
+    assert (frames[0], frames[-1]) == (b"before", b"after")
+    heads = [line.content for line in site.lines() if isinstance(line.content, Head)]
+    assert [head.universe[:2] for head in heads] == ["1-", "2-"]
+    assert heads[0].session != heads[1].session
+    assert recorder.recorded_count > 4
 
 
 def test_folder_that_cannot_be_written_ends_the_recording_only(make_site):
