@@ -59,6 +59,7 @@ PURE_FILES = (
     "feed/funding_book.py",
     "feed/rhythm.py",
     "feed/seen.py",
+    "feed/sign_of_life.py",
     "feed/silence.py",
     "feed/subscriptions.py",
     "manners/bans.py",

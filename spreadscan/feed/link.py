@@ -11,7 +11,9 @@ from typing import Any, Protocol
 from picows import WSCloseCode, WSHandshakeError, WSMsgType, WSTransport, ws_connect
 
 from spreadscan.exchanges._adapter import Ack, Ignored, Notice, PartialQuote, Pong, Refused
+from spreadscan.feed.seen import SUSPECT_SHARE
 from spreadscan.feed.shared import Shared
+from spreadscan.feed.sign_of_life import LOOK_S, SignOfLife, Step
 from spreadscan.feed.subscriptions import Subscriptions
 from spreadscan.feed.witness import SettledListener, WitnessListener
 from spreadscan.kernel.listener import QuoteListener
@@ -219,6 +221,7 @@ class Link:
                 tasks = [
                     senders.create_task(self._beat(transport)),
                     senders.create_task(self._ask(transport)),
+                    senders.create_task(self._prove(transport)),
                 ]
                 await self._watch()
                 for task in tasks:
@@ -291,6 +294,30 @@ class Link:
             if not self._closed.is_set():
                 transport.send(WSMsgType.TEXT, heartbeat.payload.encode())
 
+    async def _prove(self, transport: WSTransport) -> None:
+        """Ask for a sign of life when nothing comes, and end a connection that gives none."""
+        shared = self._shared
+        dead_after_s = shared.feed.connection_silence_s
+        life = SignOfLife(shared.now_s(), dead_after_s * SUSPECT_SHARE, dead_after_s)
+        heartbeat = shared.source.spec.heartbeat
+        while not self._closed.is_set() and self.listener is not None:
+            await asyncio.sleep(LOOK_S)
+            shared.is_answering |= self.listener.pongs > 0
+            last_frame_s = self.listener.last_frame_ns / 1e9
+            step = life.look(shared.now_s(), last_frame_s, is_answering=shared.is_answering)
+            if step is Step.GIVE_UP:
+                self.drop(f"nothing came for {shared.now_s() - last_frame_s:.1f} s, no answer")
+                return
+            if step is Step.ASK:
+                await self._pace.turn()
+                if self._closed.is_set():
+                    return
+                if heartbeat is None:
+                    transport.send_ping()
+                else:
+                    transport.send(WSMsgType.TEXT, heartbeat.payload.encode())
+                life.asked(shared.now_s())
+
     def _on_closed(self, listener: QuoteListener) -> None:
         self._shared.ended(listener)
         self._closed.set()
@@ -313,7 +340,9 @@ class Link:
                 self._owner.on_notice(self, reason)
             case Ack() as ack:
                 self._subscriptions.acknowledged(ack)
-            case Pong() | Ignored():
+            case Pong():
+                shared.is_answering = True
+            case Ignored():
                 pass
         return False
 

@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["Book", "ConnectionSeen", "Seen", "SilenceLimits", "SpotAnswer", "SymbolSeen"]
+__all__ = [
+    "SUSPECT_SHARE",
+    "Book",
+    "ConnectionSeen",
+    "Seen",
+    "SilenceLimits",
+    "SpotAnswer",
+    "SymbolSeen",
+]
 
 # REST is asked often enough after it to find what a stall hides before connection_s is over.
 SUSPECT_SHARE = 3 / 8

@@ -61,6 +61,8 @@ class Shared:
         self.extractor = Extractor(source.spec.plan, [])
         """Reads frames a second time where it matters who sent them; has the same instruments as
         the sink's, which may be in the middle of a frame."""
+        self.is_answering = False
+        """Whether the exchange is known to answer who asks for a sign of life."""
         self._request_number = 0
 
     def now_s(self) -> float:

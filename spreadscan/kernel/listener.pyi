@@ -17,6 +17,8 @@ class QuoteListener(WSListener):
     last_quote_ns: int
     """Arrival of the last quote, also one that was not used; 0 before the first. Pongs and
     acknowledgements do not count."""
+    pongs: int
+    """WebSocket pongs that came."""
     behind_ns: int
     """How late the newest quote was if the connection is in a backlog, else 0."""
     def __init__(

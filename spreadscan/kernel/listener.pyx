@@ -49,6 +49,7 @@ cdef class QuoteListener(WSListener):
         readonly int64_t first_quote_ns
         readonly int64_t last_frame_ns
         readonly int64_t last_quote_ns
+        readonly int64_t pongs
 
     def __init__(self, FeedSink sink, on_control, on_closed, Py_ssize_t max_message_bytes) -> None:
         self.sink = sink
@@ -98,6 +99,8 @@ cdef class QuoteListener(WSListener):
             self.fragment(frame)
         elif frame.msg_type == WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.PONG:
+            self.pongs += 1
         elif frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code(), frame.get_close_message())
             transport.disconnect()

@@ -68,7 +68,7 @@ class Feed:
             health.slot,
             sends_unchanged=spec.sends_unchanged,
         )
-        shared = Shared(
+        self.shared = Shared(
             source=self.source,
             market=config.market(self.source),
             feed=config.feed,
@@ -78,7 +78,7 @@ class Feed:
             clock=SystemClock(),
             log=logging.getLogger(name),
         )
-        self.fleet = Fleet(shared, extractor)
+        self.fleet = Fleet(self.shared, extractor)
 
     def adopt(self, legs):
         """Go over to these legs, and be true, as a step is."""
