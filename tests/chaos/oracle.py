@@ -132,6 +132,10 @@ class Oracle:
         # A repeat has the number of what it repeats.
         numbers = np.unique(events["number"][found])
         born_ns = events["time_ns"][np.isin(events["number"], numbers)].min()
+        # Told anew under another number, as after ids began anew: who goes on with what stood
+        # there before holds the same book, and says honestly since when.
+        others = np.flatnonzero(~is_equal[: found[0]])
+        born_ns = min(born_ns, events["time_ns"][others[-1] + 1 if len(others) else 0])
         if received_ns < born_ns - self._in_flight_ns:
             return "is said to have come before it came about"
         if received_ns > sent_ns.max() + self._in_flight_ns:

@@ -39,10 +39,10 @@ def quote(number, row):
 
 
 def oracle_of(*events):
-    """Build an oracle; every event is (second, row, fate, number)."""
+    """Build an oracle; every event is (second, row, fate, number[, whose prices])."""
     records = np.zeros(len(events), TRUTH_DTYPE)
-    for record, (second, row, fate, number) in zip(records, events, strict=True):
-        prices = (0.0,) * 4 if fate is Fate.DEAF else quote(number, row)
+    for record, (second, row, fate, number, *shown) in zip(records, events, strict=True):
+        prices = (0.0,) * 4 if fate is Fate.DEAF else quote(*shown or [number], row)
         record["time_ns"], record["row"] = round(second * SECOND_NS), row
         record["fate"], record["number"] = fate, number
         for name, value in zip(("bid", "ask", "bid_qty", "ask_qty"), prices, strict=True):
@@ -111,6 +111,17 @@ def test_age_that_hides_how_old_a_quote_is_makes_it_a_phantom():
 
     assert verdict.kind is Kind.PHANTOM
     assert "is said to have come after it was last sent" in verdict.reason
+
+
+def test_quote_that_is_told_anew_under_another_number_may_have_the_age_of_the_first_time():
+    signal = signal_of(13.5, spot_age_s=3.5, futures_age_s=3.5)
+    anew = [*QUIET, (12.0, 0, Fate.LEFT, 1, 0)]
+    left_and_back = [*MOVED, (12.0, 0, Fate.LEFT, 2, 0)]
+
+    assert oracle_of(*anew).judge(signal).kind is Kind.TRUE
+    verdict = oracle_of(*left_and_back).judge(signal)
+    assert verdict.kind is Kind.PHANTOM
+    assert "is said to have come before it came about" in verdict.reason
 
 
 def test_quote_that_no_client_was_sent_is_a_phantom():
