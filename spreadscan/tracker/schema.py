@@ -17,8 +17,9 @@ so that a new ending needs no migration.
     meta       single integers: where in which ring the ledger stands, and the highest id given out.
 """
 
-import itertools
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -27,23 +28,23 @@ from spreadscan.tracker.rows import INSERT_FRAME
 
 __all__ = ["READABLE_VERSIONS", "SCHEMA_VERSION", "migrate"]
 
-# A frame made of a version-1 file's rows holds so many; of an open set it holds one each.
-ROWS_IN_FRAME = 4096
+# A frame made of a version-1 file's rows holds so many; of an open set it holds one each. Packing
+# one is some 20 ms of work and 5 MB.
+ROWS_IN_FRAME = 8192
 
-
-def _rows_to_frames(connection: sqlite3.Connection) -> None:
-    """Pack a version-1 path of rows into frames."""
-    points = connection.execute(
-        "SELECT episode_id, t_ms, gross_bps, gross_bps - net_bps, usd FROM snapshots"
-        " ORDER BY snapshot_id"
-    )
-    for frame_id in itertools.count(1):
-        rows = points.fetchmany(ROWS_IN_FRAME)
-        if not rows:
-            return
-        columns = [np.array(column) for column in zip(*rows, strict=True)]
-        connection.execute(INSERT_FRAME, (frame_id, *Frame(*columns).packed()))
-
+_FRAMES = """
+    CREATE TABLE IF NOT EXISTS frames (
+        frame_id INTEGER PRIMARY KEY,
+        points INTEGER NOT NULL CHECK (points > 0),
+        min_episode_id INTEGER NOT NULL,
+        max_episode_id INTEGER NOT NULL,
+        episode_ids BLOB NOT NULL,
+        t_ms BLOB NOT NULL,
+        gross_bps BLOB NOT NULL,
+        cost_bps BLOB NOT NULL,
+        usd BLOB NOT NULL
+    ) STRICT
+    """
 
 _VERSION_1 = (
     """
@@ -118,19 +119,7 @@ _VERSION_2 = (
     "ALTER TABLE episodes ADD COLUMN gap_ns INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE episodes RENAME COLUMN first_snapshot_id TO first_frame_id",
     "ALTER TABLE episodes RENAME COLUMN last_snapshot_id TO last_frame_id",
-    """
-    CREATE TABLE frames (
-        frame_id INTEGER PRIMARY KEY,
-        points INTEGER NOT NULL CHECK (points > 0),
-        min_episode_id INTEGER NOT NULL,
-        max_episode_id INTEGER NOT NULL,
-        episode_ids BLOB NOT NULL,
-        t_ms BLOB NOT NULL,
-        gross_bps BLOB NOT NULL,
-        cost_bps BLOB NOT NULL,
-        usd BLOB NOT NULL
-    ) STRICT
-    """,
+    _FRAMES,
     """
     CREATE TABLE previous (
         direction TEXT NOT NULL, symbol TEXT NOT NULL, episode_id INTEGER NOT NULL,
@@ -142,9 +131,9 @@ _VERSION_2 = (
         boot_id TEXT NOT NULL, monotonic_ns INTEGER NOT NULL, wall_ns INTEGER NOT NULL
     ) STRICT
     """,
-    _rows_to_frames,
     # Frames are found by their ids; those of version 1 hold the points of several looks.
     "UPDATE episodes SET first_frame_id = 0, last_frame_id = NULL",
+    # Empty by now, see `_pack_rows`.
     "DROP TABLE snapshots",
 )
 
@@ -168,26 +157,48 @@ def migrate(connection: sqlite3.Connection) -> int:
     """Bring the file behind ``connection`` to SCHEMA_VERSION; return the version it then has.
 
     A version above SCHEMA_VERSION is returned untouched: the file belongs to a newer build.
-    Each migration is one transaction, so a crash leaves the file before or after it.
+    Each migration is one transaction, so a crash leaves the file before or after it. What may take
+    minutes comes before it in small ones: killed meanwhile, the next call goes on.
 
     Raises:
         sqlite3.DatabaseError: the file is damaged, or cannot be written.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     while version < SCHEMA_VERSION:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        if version == 1:
+            _pack_rows(connection)
+        with _transaction(connection):
             for step in _MIGRATIONS[version]:
-                if isinstance(step, str):
-                    connection.execute(step)
-                else:
-                    step(connection)
+                connection.execute(step)
             # PRAGMA takes no parameters; the value is ours.
             connection.execute(f"PRAGMA user_version = {version + 1}")
-            connection.execute("COMMIT")
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         version += 1
     return int(version)
+
+
+def _pack_rows(connection: sqlite3.Connection) -> None:
+    """Move a version-1 path of rows into frames, one frame a transaction."""
+    connection.execute(_FRAMES)
+    (frame_id,) = connection.execute("SELECT coalesce(max(frame_id), 0) FROM frames").fetchone()
+    next_rows = (
+        "SELECT snapshot_id, episode_id, t_ms, gross_bps, gross_bps - net_bps, usd FROM snapshots"
+        " ORDER BY snapshot_id LIMIT ?"
+    )
+    while rows := connection.execute(next_rows, (ROWS_IN_FRAME,)).fetchall():
+        frame_id += 1
+        _, *columns = (np.array(column) for column in zip(*rows, strict=True))
+        with _transaction(connection):
+            connection.execute(INSERT_FRAME, (frame_id, *Frame(*columns).packed()))
+            connection.execute("DELETE FROM snapshots WHERE snapshot_id <= ?", (rows[-1][0],))
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

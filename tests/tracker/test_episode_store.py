@@ -1,7 +1,9 @@
 import contextlib
 import datetime as dt
+import itertools
 import os
 import random
+import signal
 import sqlite3
 
 import pytest
@@ -19,8 +21,9 @@ from version_1 import write_version_1
 from spreadscan.errors import ConfigError
 from spreadscan.model import SignalType
 from spreadscan.ops.history import EpisodeQuery, History
-from spreadscan.tracker import recovery
+from spreadscan.tracker import recovery, schema
 from spreadscan.tracker.episode import NO_QUOTES, Clocks
+from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.parts import Part, day_of, ledger_parts
 from spreadscan.tracker.recovery import open_ledger
 from spreadscan.tracker.schema import SCHEMA_VERSION, migrate
@@ -391,6 +394,41 @@ def test_version_1_ledger_becomes_part_0_with_its_open_episodes_and_paths(folder
     (resumed,) = opened.saved.resumed(now)
     assert resumed.opened_ns == NOW_NS
     assert resumed.gaps == 1
+
+
+def test_migration_of_a_long_path_goes_on_where_it_was_killed(folder, monkeypatch):
+    folder.mkdir()
+    legacy = folder / "episodes.sqlite3"
+    write_version_1(legacy, BOOT, NOW_NS, WALL_NS, more_points=10 * schema.ROWS_IN_FRAME)
+    packed = itertools.count()
+    real = Frame.packed
+
+    def killed_at_the_fifth(frame):
+        if next(packed) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(frame)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Frame, "packed", killed_at_the_fifth)
+        child = os.fork()
+        if child == 0:
+            open_ledger(folder, CLOCKS)
+        _, status = os.waitpid(child, 0)
+    (part,) = ledger_parts(folder)
+    with contextlib.closing(sqlite3.connect(part.ledger(folder))) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (done,) = connection.execute("SELECT count(*) FROM frames").fetchone()
+
+    (episode,) = saved(folder).episodes
+    history = History(folder)
+    path = history.path(episode.episode_id)
+
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert (version, done) == (1, 4)
+    assert [point.t_ms for point in path] == [
+        200 * number for number in range(1, 10 * schema.ROWS_IN_FRAME + 4)
+    ]
+    assert len(history.path(1)) == 2
 
 
 def went_back(folder):

@@ -14,7 +14,7 @@ def _moment_columns(prefix):
     )
 
 
-def write_version_1(file, boot_id, opened_ns, opened_wall_ns, first_id=1):
+def write_version_1(file, boot_id, opened_ns, opened_wall_ns, *, first_id=1, more_points=0):
     """Write one ended episode (BTC) with two points and one open one (ETH) with three."""
     with sqlite3.connect(file) as connection:
         connection.execute(
@@ -61,6 +61,7 @@ def write_version_1(file, boot_id, opened_ns, opened_wall_ns, first_id=1):
             )  # fmt: skip
             connection.execute(f"INSERT INTO episodes VALUES ({', '.join('?' * len(row))})", row)
         points = [(0, 0), (0, 200), (1, 200), (1, 400), (1, 600)]
+        points += [(1, 800 + 200 * number) for number in range(more_points)]
         connection.executemany(
             "INSERT INTO snapshots (episode_id, t_ms, gross_bps, net_bps, usd)"
             " VALUES (?, ?, 55.0, 25.0, 500.0)",
