@@ -7,9 +7,12 @@ are only looked at when those are not all. Paths are gone with a damaged part. A
 older build left takes its place among the parts (`legacy`).
 """
 
+import errno
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,9 +28,22 @@ from spreadscan.tracker.parts import (
     set_aside,
 )
 from spreadscan.tracker.saved import Saved, load, salvaged
-from spreadscan.tracker.store import Batch, EpisodeStore, LedgerError, NewPart, connected, is_damage
+from spreadscan.tracker.store import (
+    FULL_CHECK_BYTES,
+    Batch,
+    EpisodeStore,
+    LedgerError,
+    NewPart,
+    connected,
+    is_damage,
+    is_passing,
+)
 
 __all__ = ["Opened", "open_ledger"]
+
+MEMORY = "/dev/shm"  # noqa: S108 -- a folder of a random name is made in it
+# Of a disk that will be well again; anything else somebody has to set right.
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 class Opened(NamedTuple):
@@ -44,18 +60,9 @@ def open_ledger(directory: Path, now: Clocks) -> Opened:
 
     Raises:
         ConfigError: the folder cannot be made or used, or the newest part is of a newer build.
-        LedgerError: the ledger cannot be opened or begun now.
+        LedgerError: the ledger cannot be begun, or not even be read, now.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for file in directory.glob(f"ledger-*{WORKING_SUFFIX}*"):
-            # Never finished.
-            file.unlink()
-        opened = _with_legacy(directory, now)
-    except OSError as error:
-        raise ConfigError(
-            str(directory), "tracker.data_dir", str(error), "a folder that can be written"
-        ) from None
+    opened = _prepared(directory, now)
     if opened is not None:
         return opened
     damaged: list[tuple[Part, str]] = []
@@ -67,7 +74,9 @@ def open_ledger(directory: Path, now: Clocks) -> Opened:
         except sqlite3.DatabaseError as error:
             store.close()
             if not is_damage(error):
-                raise LedgerError(store.file, str(error)) from None
+                if damaged or not is_passing(error):
+                    raise LedgerError(store.file, str(error)) from None
+                return Opened(store, _read_in_memory(store.file, error), ())
             damaged.append((part, str(error)))
             saved = salvaged(store.file)
             if saved is not None:
@@ -79,6 +88,53 @@ def open_ledger(directory: Path, now: Clocks) -> Opened:
             saved = found
             break
     return _begun(directory, now, saved or Saved(), damaged)
+
+
+def _prepared(directory: Path, now: Clocks) -> Opened | None:
+    """Make the folder, tidy it, and give an older build's ledger its place.
+
+    Returns:
+        The ledger, when it had to be begun for that.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _tidy(directory)
+        return _with_legacy(directory, now)
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise LedgerError(directory, str(error)) from None
+        raise ConfigError(
+            str(directory), "tracker.data_dir", str(error), "a folder that can be written"
+        ) from None
+
+
+def _read_in_memory(file: Path, trouble: sqlite3.Error) -> Saved:
+    """Read a part whose disk is full or read-only: SQLite cannot so much as open it there.
+
+    What is open is carried on with, and stored once the disk lets anybody.
+
+    Raises:
+        LedgerError: it cannot be read either, or not without the memory that others need.
+    """
+    sides = [file.with_name(file.name + suffix) for suffix in ("", "-wal")]
+    try:
+        present = [side for side in sides if side.exists()]
+        if sum(side.stat().st_size for side in present) > FULL_CHECK_BYTES:
+            raise LedgerError(file, str(trouble))
+        with tempfile.TemporaryDirectory(prefix="spreadscan-", dir=MEMORY) as copies:
+            for side in present:
+                shutil.copy(side, copies)
+            with closing(connected(Path(copies) / file.name, is_checked=True)) as connection:
+                return load(connection)
+    except (sqlite3.DatabaseError, OSError):
+        raise LedgerError(file, str(trouble)) from None
+
+
+def _tidy(directory: Path) -> None:
+    """Remove parts that were never finished; they do no harm where that is not possible."""
+    for file in directory.glob(f"ledger-*{WORKING_SUFFIX}*"):
+        with suppress(OSError):
+            file.unlink()
 
 
 def _with_legacy(directory: Path, now: Clocks) -> Opened | None:

@@ -31,6 +31,7 @@ __all__ = [
     "NewPart",
     "is_damage",
     "is_doubtful",
+    "is_passing",
 ]
 
 # Reading a whole file of this size takes about a second; beyond it damage shows when it is met.
@@ -115,6 +116,16 @@ def is_doubtful(error: sqlite3.Error) -> bool:
     would succeed without it (fsync(2)): trying again and believing the answer is wrong.
     """
     return _primary_code(error) == sqlite3.SQLITE_IOERR
+
+
+def is_passing(error: sqlite3.Error) -> bool:
+    """Tell whether the disk is full, read-only or failing, which says nothing of what it holds."""
+    return _primary_code(error) in {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+    }
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:

@@ -1,5 +1,6 @@
 """The real tracker process on disks in trouble: full, read-only, failing to sync, or very slow."""
 
+import contextlib
 import os
 import random
 import signal
@@ -113,13 +114,50 @@ def test_full_and_then_read_only_disk_degrades_loudly_and_costs_no_episode(make_
     assert backlog > 0
 
 
-def test_tracker_that_starts_on_a_read_only_disk_says_so_and_starts_when_it_is_writable(
-    make_host, small_disk
+def fill(disk):
+    """Leave no room on a disk; return what takes it."""
+    ballast = disk / "ballast"
+    with ballast.open("wb") as target, contextlib.suppress(OSError):
+        while os.statvfs(disk).f_bavail:
+            os.write(target.fileno(), b"x" * 4096)
+    return ballast
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+@pytest.mark.parametrize("trouble", ["read-only", "full"])
+def test_tracker_that_starts_on_a_disk_in_trouble_goes_on_in_memory_with_what_was_open(
+    make_host, small_disk, how, trouble
 ):
     host = make_host(**{"tracker.data_dir": str(small_disk)})
     engine = Engine(host.regions, host.direction, random.Random(6))
-    host.start().kill()
-    host.children[-1].wait()
+    child = host.start()
+    goes_on(host, engine)
+    child.send_signal(signal.SIGKILL if how == "killed" else signal.SIGTERM)
+    child.wait()
+    engine.push()
+    was_open = host.open_ids()
+    (small_disk / "ledger-000009-2025-01-01.sqlite3.new").write_bytes(b"never finished")
+    ballast = fill(small_disk) if trouble == "full" else None
+    if ballast is None:
+        assert mount("-o", "remount,ro", str(small_disk))
+
+    host.start()
+    until(lambda: is_degraded(host) or engine.push(), "the disk is noticed")
+    goes_on(host, engine)
+    in_memory = host.counter(TrackerCounter.EPISODES_OPEN)
+    if ballast is None:
+        assert mount("-o", "remount,rw", str(small_disk))
+    else:
+        ballast.unlink()
+
+    assert in_memory == len(engine.open)
+    assert_ledger_is_what_the_engine_did(host, engine)
+    assert was_open <= {row[0] for row in host.episodes()}
+
+
+def test_tracker_without_any_ledger_waits_for_a_disk_that_can_be_written(make_host, small_disk):
+    host = make_host(**{"tracker.data_dir": str(small_disk)})
+    engine = Engine(host.regions, host.direction, random.Random(6))
     engine.push()
     assert mount("-o", "remount,ro", str(small_disk))
     refused = host.run_once()

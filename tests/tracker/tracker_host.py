@@ -94,6 +94,7 @@ class Host:
         self.direction = self.config.directions[0]
         self.slot = program_named("spread-tracker").health_slot
         self.children = []
+        self.said = config_file.parent / "tracker.log"
         self.program = [sys.executable, "-c", PROGRAM]
         self.list_coins(range(SYMBOLS), generation=1)
         self.put_prices()
@@ -138,12 +139,18 @@ class Host:
     def start(self, environment=None):
         child = subprocess.Popen(
             [*self.program, "--config", str(self.config_file)],
-            stderr=subprocess.DEVNULL,
+            stderr=self.said.open("wb"),
             env=os.environ | (environment or {}),
         )
         self.children.append(child)
-        until(lambda: self.health().pid == child.pid, "the tracker took its slot")
-        until(lambda: self.health().state == ProcessState.RUNNING, "the tracker is ready")
+
+        def runs():
+            assert child.poll() is None, self.said.read_text()
+            health = self.health()
+            return health.pid == child.pid and health.state == ProcessState.RUNNING
+
+        # Longer than anything else may take: a start is seconds of CPU on a busy machine.
+        until(runs, "the tracker is ready", timeout_s=60.0)
         return child
 
     def health(self):
@@ -166,6 +173,10 @@ class Host:
                 ).fetchall()
             found.update((row[0], row) for row in rows)
         return list(found.values())
+
+    def open_ids(self):
+        """Ids of the episodes that the ledger holds open."""
+        return {row[0] for row in self.episodes() if row[3] is None}
 
     def close(self):
         for child in self.children:
