@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -273,3 +275,28 @@ def test_reused_process_id_is_not_the_same_process():
     assert not is_same_process(os.getpid(), start_ticks(os.getpid()) - 1)
     assert not is_same_process(0, 0)
     assert not is_same_process(2**22 + 1, 5)
+
+
+ASKS_OFTEN = """
+import os
+from pathlib import Path
+from spreadscan.shm.pid import start_ticks
+
+def anonymous_kib():
+    rows = Path("/proc/self/status").read_text().splitlines()
+    return int(next(row for row in rows if row.startswith("RssAnon")).split()[1])
+
+start_ticks(os.getpid())
+before_kib = anonymous_kib()
+for _ in range(30_000):
+    assert start_ticks(os.getpid())
+print(anonymous_kib() - before_kib)
+"""
+
+
+def test_asking_for_hours_who_lives_takes_no_memory():
+    done = subprocess.run(
+        [sys.executable, "-c", ASKS_OFTEN], capture_output=True, text=True, check=True
+    )
+
+    assert int(done.stdout) < 128
