@@ -15,7 +15,7 @@ from random_faults import last_end_s, write_scenario
 from watch import Watch
 
 from spreadscan.config import load_config
-from spreadscan.errors import RegionMissing
+from spreadscan.errors import RegionError
 from spreadscan.exchanges import sources
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import ProcessState, RegionKind
@@ -136,7 +136,7 @@ class FaultRun:
             regions = attach_regions(
                 self.config.shm, reads=[RegionKind.HEALTH], writes=(), timeout_s=0.0
             )
-        except RegionMissing:
+        except RegionError:  # absent, or being made
             return False
         self._health = HealthReader(regions.health)
         return all(
