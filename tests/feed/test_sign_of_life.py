@@ -134,5 +134,5 @@ def test_socket_that_does_not_answer_is_dropped_and_a_quiet_one_that_does_is_kep
     )
 
     assert caplog.text.count("dropping the connection") == 1
-    # Never so long that the share of ten seconds, at the limit as shipped, would be exceeded.
-    assert times_s[-1] - times_s[0] < 3.0 * 10 / 8
+    # A busy machine may count the silence anew; without an answer asked for it is 45 s.
+    assert times_s[-1] - times_s[0] < 10.0
