@@ -21,6 +21,7 @@ from spreadscan.config import Config
 from spreadscan.errors import EXIT_TEMPORARY, SpreadscanError
 from spreadscan.ops.archive import ArchiveError, prove_part, readable_frames, write_part
 from spreadscan.ops.retention import drop_old
+from spreadscan.tracker.pages import without_torn_page
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts, set_aside
 from spreadscan.tracker.store import connected, is_damage
 
@@ -133,7 +134,8 @@ def _salvaged(part: Part, directory: Path) -> str:
     """Archive what can be read of a damaged part; return what that is, in words."""
     if part.episodes(directory).exists():
         return "an earlier run has archived it"
-    with contextlib.closing(connected(part.ledger(directory))) as connection:
+    file = part.ledger(directory)
+    with without_torn_page(file), contextlib.closing(connected(file)) as connection:
         points = write_part(connection, part, directory, readable_frames(connection))
     return f"its episodes are archived, with the {points} points that can be read"
 

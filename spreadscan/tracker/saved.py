@@ -11,6 +11,7 @@ import numpy as np
 
 from spreadscan.tracker.episode import NO_QUOTES, Clocks, Episode, Moment, resumed
 from spreadscan.tracker.frames import FRAME_COLUMNS, Frame, readable
+from spreadscan.tracker.pages import without_torn_page
 from spreadscan.tracker.rows import SELECT_ENDED, SELECT_OPEN, episode_of
 from spreadscan.tracker.store import KillsFollowed
 
@@ -93,12 +94,13 @@ def load(connection: sqlite3.Connection) -> Saved:
 def salvaged(file: Path) -> Saved | None:
     """Read what a damaged part still says; None when that is not everything that counts."""
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as found:
+        uri = f"{file.absolute().as_uri()}?mode=ro"
+        with without_torn_page(file), closing(sqlite3.connect(uri, uri=True)) as found:
             # Lets SQLite open a file that lost its end, so that the pages before it can be read.
             found.execute("PRAGMA writable_schema = ON")
             ended = tuple(map(episode_of, found.execute(SELECT_ENDED).fetchall()))
             return load(found)._replace(ended=ended)
-    except (sqlite3.Error, ValueError, TypeError):
+    except (sqlite3.Error, OSError, ValueError, TypeError):
         return None
 
 

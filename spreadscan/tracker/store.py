@@ -19,6 +19,7 @@ from typing import NamedTuple
 from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError
 from spreadscan.tracker.episode import Clocks, Ending, Episode
 from spreadscan.tracker.frames import Frame
+from spreadscan.tracker.pages import torn_bytes
 from spreadscan.tracker.parts import WORKING_SUFFIX, Part, ledger_parts, set_aside, sync_folder
 from spreadscan.tracker.rows import INSERT_FRAME, UPSERT_EPISODE, row_of
 from spreadscan.tracker.schema import SCHEMA_VERSION, migrate
@@ -248,6 +249,8 @@ def connected(file: Path, *, is_checked: bool = False) -> sqlite3.Connection:
         ConfigError: the file is of a newer build.
         sqlite3.DatabaseError: it is damaged or cannot be opened now.
     """
+    if torn := torn_bytes(file):
+        raise _damage(f"its last page has {torn} bytes")
     # SQLite would make it without the group's right to write, and its side files like it: what a
     # member's reading leaves could not be written by the tracker or the compaction.
     with suppress(OSError):
@@ -317,6 +320,10 @@ def _check(connection: sqlite3.Connection) -> None:
     """
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        error = sqlite3.DatabaseError(verdict)
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error
+        raise _damage(verdict)
+
+
+def _damage(found: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(found)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error

@@ -254,6 +254,33 @@ def test_compaction_killed_at_any_step_over_a_damaged_part_archives_it_once(
     assert compact(config, LATER_NS).failed == ()
 
 
+@pytest.mark.parametrize("lost_bytes", [1, 42, 2_000, 4_095])
+def test_part_that_lost_its_end_is_archived_without_a_value_that_was_not_there(
+    config, folder, days, lost_bytes
+):
+    before = {row.episode_id: row for row, _ in answers(folder)}
+    file = ledger_parts(folder)[0].ledger(folder)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        # Rows of episodes are on the last page of all.
+        connection.executescript(
+            "CREATE TABLE moved AS SELECT * FROM episodes; DELETE FROM episodes; VACUUM;"
+            "INSERT INTO episodes SELECT * FROM moved"
+        )
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = file.stat().st_size
+    os.truncate(file, size - lost_bytes)
+
+    (sentence,) = compact(config, LATER_NS).failed
+
+    assert "its last page has" in sentence
+    assert "set aside as" in sentence
+    after = {row.episode_id: row for row, _ in answers(folder)}
+    assert after.items() <= before.items()
+    (aside,) = folder.glob("*.sqlite3.damaged-*")
+    assert aside.stat().st_size == size - lost_bytes
+    assert list(folder.glob("*.torn-page")) == []
+
+
 def test_torn_page_of_points_costs_no_episode(config, folder, days):
     before = [row for row, _ in answers(folder)]
     file = ledger_parts(folder)[0].ledger(folder)

@@ -84,7 +84,8 @@ def test_file_cut_anywhere_is_set_aside_and_made_good_from_the_ring(bench, tmp_p
     scene = Scene(bench, tmp_path, in_log=False)
     size = scene.file.stat().st_size
 
-    for cut in range(size - 1, 0, -step):
+    # The last page of all holds rows: what is missing of one must not be read as zeros.
+    for cut in [*range(size - 1, 0, -step), *range(size - 4, size - PAGE_BYTES, -step // 8)]:
         assert scene.reopened(scene.file, cut) == scene.expected, cut
     assert list(bench.data_dir.glob("*.damaged-*"))
 
