@@ -22,7 +22,8 @@ class RouteNames(NamedTuple):
 
     directions: Mapping[int, str]
     symbols: Mapping[int, str]
-    """Of this universe and, for signals that come late, of earlier ones where the id is free."""
+    """Of this universe and, for signals that come late, of earlier ones where the id is free:
+    those that the universe says, and those that the tracker knew."""
     symbol_ids: Mapping[str, int]
     """Of this universe alone."""
     listed: frozenset[tuple[int, int]]
@@ -34,7 +35,8 @@ class RouteNames(NamedTuple):
         names = {direction.direction_id: direction.name for direction in directions}
         return cls(
             directions=names,
-            symbols={row.symbol_id: row.name for row in universe.symbols},
+            symbols={number: name for name, number in universe.retired_ids.items()}
+            | {row.symbol_id: row.name for row in universe.symbols},
             symbol_ids={row.name: row.symbol_id for row in universe.symbols},
             listed=frozenset(
                 (row.direction_id, symbol_id)

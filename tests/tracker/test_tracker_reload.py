@@ -64,3 +64,16 @@ def test_tracker_killed_and_started_on_another_universe_ends_what_left(host):
     until(lambda: endings(host) == expected, "the ending is stored")
 
     assert host.counter(TrackerCounter.EPISODES_DELISTED) == 1
+
+
+def test_opening_of_a_symbol_that_left_before_it_was_taken_keeps_its_name(host):
+    first = host.start()
+    first.kill()
+    first.wait()
+    Engine(host.regions, host.direction, random.Random(5)).open_route(0)
+    host.list_coins(range(1, SYMBOLS), generation=2)
+
+    host.start()
+    until(host.episodes, "the opening is taken")
+
+    until(lambda: endings(host) == [("COIN0-USDT", "delisted")], "it is ended")

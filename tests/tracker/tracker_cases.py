@@ -29,8 +29,8 @@ LEG = Instrument(
 )  # fmt: skip
 
 
-def universe(names, *, generation=1, direction_id=0, spot=SPOT, futures=FUTURES):
-    """Symbols by id, all of them in one direction."""
+def universe(names, *, generation=1, direction_id=0, spot=SPOT, futures=FUTURES, retired=None):
+    """Symbols by id, all of them in one direction; those retired are ids by name."""
     legs = tuple(LEG if source in {spot, futures} else None for source in range(8))
     return Universe(
         generation=generation,
@@ -47,6 +47,7 @@ def universe(names, *, generation=1, direction_id=0, spot=SPOT, futures=FUTURES)
                 symbols=tuple(sorted(names)),
             ),
         ),
+        retired_ids=retired or {},
     )
 
 

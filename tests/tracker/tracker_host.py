@@ -106,6 +106,11 @@ class Host:
             universe(
                 {number: f"COIN{number}-USDT" for number in numbers},
                 generation=generation,
+                retired={
+                    f"COIN{number}-USDT": number
+                    for number in range(SYMBOLS)
+                    if number not in numbers
+                },
                 direction_id=self.direction.direction_id,
                 spot=self.direction.spot_source,
                 futures=self.direction.futures_source,
