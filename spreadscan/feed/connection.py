@@ -24,6 +24,12 @@ from spreadscan.shm.counters import FeedCounter
 
 __all__ = ["Connection"]
 
+# A try that is due begins in the same turn of the loop; later than this nobody is at it any more.
+OVERDUE_S = 10.0
+# A silent link is dropped after silence_limit_s; one that is still there after so many of those is
+# watched by nobody.
+SILENCES = 2
+
 
 class Connection:
     """One shard of a source; it carries the symbols that it was last told to.
@@ -44,6 +50,8 @@ class Connection:
         """Those that are open, oldest first."""
         self._opening: Link | None = None
         self._stir = asyncio.Event()
+        self._next_try_s = shared.now_s()
+        """While there is neither a link nor a try: when the next one is due, monotonic."""
         self._backoff = self._new_backoff()
         # Links that are replaced soon after they came, by notice after notice, count as failures.
         self._replacing = self._new_backoff()
@@ -72,6 +80,20 @@ class Connection:
     def opened_ns(self) -> int:
         """Since when the present connection is open, monotonic; 0 while there is none."""
         return self._current.opened_ns if self._current else 0
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it does what it is there for: a link with signs of life, or a try in due time.
+
+        An exchange that is down, silent or forbids connecting is no reason to say no.
+        """
+        shared, link = self._shared, self._current
+        if link is None:
+            # Turns, bans and handshakes have limits of their own.
+            return self._opening is not None or shared.now_s() < self._next_try_s + OVERDUE_S
+        heard_ns = link.listener.last_frame_ns if link.listener else 0
+        silent_s = shared.now_s() - max(heard_ns, link.opened_ns) / 1e9
+        return silent_s < SILENCES * shared.feed.silence_limit_s
 
     def subscribed_ns(self, symbol: str) -> int | None:
         """Return since when a symbol is subscribed, monotonic; None while it is not."""
@@ -212,6 +234,7 @@ class Connection:
         """Wait before the next try."""
         delay_s = backoff.next_delay_s()
         self._shared.log.warning("%s; next try in %.1f s", why, delay_s)
+        self._next_try_s = self._shared.now_s() + delay_s
         await self._wait(delay_s)
 
     async def _wait(self, seconds: float) -> None:

@@ -49,6 +49,11 @@ class Fleet:
         """Return the connections, in order of their numbers."""
         return [self._connections[number] for number in sorted(self._connections)]
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether every connection flows or is tried for in due time."""
+        return all(connection.is_at_work for connection in self._connections.values())
+
     def plan(self) -> list[PlanRow]:
         """Return who is on which connection, and how it is."""
         return [

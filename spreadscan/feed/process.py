@@ -185,8 +185,10 @@ class _Feed:
             self._fleet.check()
             self._watch.turn()
             self._funding.turn()
-            # Data or none: an exchange that is silent is the watch's to mend, not systemd's.
-            context.worked()
+            # Data or none: an exchange that is silent is the watch's to mend, not systemd's. But
+            # where nobody mends any more, a new process does.
+            if self._fleet.is_at_work:
+                context.worked()
             self._plan_file.publish(self._fleet.plan, context.clock.monotonic_ns())
             context.health.set(FeedCounter.SYMBOLS_MISSING, self._watch.missing_count)
             if self._recorder is not None:

@@ -8,6 +8,7 @@ import logging
 import pytest
 from exchange_cases import Exchange, legs
 
+from spreadscan.feed import connection
 from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.shm.counters import FeedCounter
 
@@ -211,6 +212,24 @@ def test_source_without_symbols_makes_no_connection(feed, exchange):
 
     assert exchange.connections == []
     assert feed.counter(FeedCounter.SYMBOLS_EXPECTED) == 0
+
+
+def test_connection_that_nobody_keeps_is_not_at_work(feed, exchange, monkeypatch):
+    monkeypatch.setattr(connection, "OVERDUE_S", 0.2)
+    feed = feed()
+    seen = []
+
+    def lose_its_task():
+        seen.append(feed.fleet.is_at_work)
+        (task,) = feed.fleet._tasks.values()
+        return task.cancel()
+
+    feed.run(
+        exchange, live(feed, "ABCDEF"), lose_its_task, lambda: not feed.live(),
+        lambda: not feed.fleet.is_at_work,
+    )  # fmt: skip
+
+    assert seen == [True]
 
 
 def test_full_connections_get_company_and_an_empty_one_is_closed_for_good(feed, exchange):

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import websockets
-from program_cases import Programs, until, write_small_universe
+from program_cases import NotifySocket, Programs, until, write_small_universe
 
 from spreadscan.model import QuoteStatus, SlotFlag
 from spreadscan.ops.pipeline import Part
@@ -212,13 +212,19 @@ def test_cut_connection_makes_its_symbols_unusable_until_they_are_quoted_anew(
     assert counters(programs)[FeedCounter.CONNECTIONS_OPEN] == 1
 
 
-def test_feed_waits_for_an_exchange_that_is_not_there_yet(make_programs, exchange):
+def test_feed_waits_for_an_exchange_that_is_not_there_yet(make_programs, exchange, tmp_path):
     port = exchange.port
     programs = make_programs(port)
     exchange.call(_stop_listening(exchange))
-    process = programs.start(FEED)
+    notify = NotifySocket(tmp_path / "notify.sock")
+    process = programs.start(FEED, NOTIFY_SOCKET=notify.path, WATCHDOG_USEC="400000")
     until(lambda: counters(programs)[FeedCounter.CONNECT_FAILURES] >= 3, "three failures")
 
+    # Trying is its work: systemd has no reason to start it again.
+    notify.heard()
+    assert notify.next_with("WATCHDOG=1")
+    assert notify.next_with("WATCHDOG=1")
+    notify.close()
     exchange.server = exchange.call(exchange._listen(port))
     until(lambda: exchange.connections, "a connection")
     exchange.quote_all(1)
