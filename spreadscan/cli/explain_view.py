@@ -33,6 +33,8 @@ def drawn(found: Explanation) -> RenderableType:
 def _state(found: Explanation) -> str:
     if found.is_open is None:
         return "whether the route is open is not known"
+    if found.is_resumed:
+        return "the route is open by the word of an earlier engine"
     return "the route is open" if found.is_open else "the route is closed"
 
 

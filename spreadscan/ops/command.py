@@ -23,6 +23,7 @@ __all__ = [
     "NothingRuns",
     "Standing",
     "ask",
+    "is_anything_running",
     "is_running",
     "running_programs",
     "watched_programs",
@@ -90,6 +91,15 @@ def running_programs(config: Config) -> list[Program]:
     if not found:
         raise NothingRuns(str(config.path(config.runtime.run_dir)))
     return found
+
+
+def is_anything_running(config: Config) -> bool:
+    """Tell whether any long-running program lives.
+
+    Raises:
+        RunFolderRefused: the locks cannot be looked at.
+    """
+    return any(is_running(config, program) for program in watched_programs(config))
 
 
 def ask(config: Config, write: Callable[[ControlWriter], int]) -> int:

@@ -12,14 +12,14 @@ from spreadscan.config import Config
 from spreadscan.errors import RouteUnknown
 from spreadscan.model import Direction
 from spreadscan.ops.explanation import Explanation, LegReading, Reading
-from spreadscan.ops.processes_now import Sight, process_now
+from spreadscan.ops.processes_now import ProcessNow, Sight, process_now
 from spreadscan.ops.universes import universe_of
 from spreadscan.ops.waterfall import explained
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.in_force import config_in_force
 from spreadscan.shm.control import ControlReader
 from spreadscan.shm.health import HealthReader
-from spreadscan.shm.layout import RegionKind
+from spreadscan.shm.layout import RING_CAPACITY, RegionKind, Ring
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.record_table import route_index
 from spreadscan.shm.regions import Regions, attach_regions
@@ -69,7 +69,7 @@ def explain_route(config: Config, clock: Clock, symbol: str, direction: str) -> 
             direction=route,
             symbol=symbol,
             symbol_id=symbol_id,
-            engine_state=engine.state,
+            engine=engine,
         )
     )
 
@@ -113,7 +113,7 @@ def _reading(  # noqa: PLR0913 - what a reading is made of
     direction: Direction,
     symbol: str,
     symbol_id: int,
-    engine_state: str,
+    engine: ProcessNow,
 ) -> Reading:
     names = {source.source_id: source.name for source in config.active_sources()}
     epochs = regions.prices.source_epochs()
@@ -139,7 +139,9 @@ def _reading(  # noqa: PLR0913 - what a reading is made of
         symbol=symbol,
         symbol_id=symbol_id,
         direction=direction,
-        engine_state=engine_state,
+        engine_state=engine.state,
+        engine_started_ns=_started_ns(regions, engine),
+        is_ring_full=_is_full(regions),
         limits=config.engine,
         control=ControlReader(regions.control).state(),
         spot=spot,
@@ -150,6 +152,17 @@ def _reading(  # noqa: PLR0913 - what a reading is made of
         signal=_last_signal(regions, state, direction.direction_id, symbol_id),
         suppressed=regions.routes.suppressed()[direction.direction_id].tolist(),
     )
+
+
+def _started_ns(regions: Regions, engine: ProcessNow) -> int | None:
+    return HealthReader(regions.health).slot(ENGINE_SLOT).started_ns if engine.lives else None
+
+
+def _is_full(regions: Regions) -> bool:
+    load = regions.ring.mapping.load_word
+    # Head first, or a depth of too much would be the engine's push in between.
+    head = load(Ring.CONSUMER_LINE + Ring.HEAD)
+    return load(Ring.PRODUCER_LINE + Ring.TAIL) - head >= RING_CAPACITY
 
 
 def _last_signal(

@@ -45,6 +45,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     symbol_id: int
     direction: Direction
     engine_state: str
+    engine_started_ns: int | None
+    """CLOCK_MONOTONIC; None while it does not run."""
+    is_ring_full: bool
+    """Whether what is said has to wait in the engine until the tracker has made room."""
     limits: EngineConfig
     control: ControlState
     spot: LegReading
@@ -145,6 +149,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """State of the engine's process; the rest is from shared memory in any case."""
     is_open: bool | None
     """Whether the route has signalled an opening and no ending; None: not known."""
+    is_resumed: bool
+    """Whether it is open by the word of an earlier engine: then it opens again under its number."""
     would: str
     """What the spread alone would say now: ``open``, ``close``, ``update`` or ``nothing``."""
     verdict: str

@@ -49,13 +49,15 @@ def explained(reading: Reading) -> Explanation:
         )
         money = msgspec.structs.replace(money, net_after_funding_bps=left)
     is_open = None if reading.state is None else bool(reading.state["is_open"])
-    would = _would(reading, money, is_open=is_open)
+    is_resumed = bool(is_open) and _is_of_an_earlier_engine(reading)
+    would = _would(reading, money, is_open=is_open, is_resumed=is_resumed)
     gates = _gates(reading, money, would)
     return Explanation(
         symbol=reading.symbol,
         direction=reading.direction.name,
         engine=reading.engine_state,
         is_open=is_open,
+        is_resumed=is_resumed,
         would=would,
         verdict=_verdict(reading, would, gates),
         spot=_leg(reading, reading.spot),
@@ -184,7 +186,17 @@ def _usual(reading: Reading, money: Money | None) -> UsualPart:
     )
 
 
-def _would(reading: Reading, money: Money | None, *, is_open: bool | None) -> str:
+def _is_of_an_earlier_engine(reading: Reading) -> bool:
+    """Whether the route's last signal was sent before the present engine, or the next one, began.
+
+    An engine takes such a route over as resumed until it says something of it itself.
+    """
+    assert reading.state is not None
+    started_ns = reading.engine_started_ns
+    return started_ns is None or int(reading.state["time_ns"]) < started_ns
+
+
+def _would(reading: Reading, money: Money | None, *, is_open: bool | None, is_resumed: bool) -> str:
     """Return what the engine's ``kind_of`` says."""
     limits = reading.limits
     if money is None:
@@ -193,6 +205,8 @@ def _would(reading: Reading, money: Money | None, *, is_open: bool | None) -> st
         return "open" if money.net_bps >= limits.open_net_bps else "nothing"
     if money.net_bps <= limits.rearm_net_bps:
         return "close"
+    if is_resumed:
+        return "open" if money.net_bps >= limits.open_net_bps else "nothing"
     assert reading.state is not None
     moved = abs(money.net_bps - float(reading.state["net_bps"]))
     return "update" if moved >= limits.update_step_bps else "nothing"
@@ -341,7 +355,11 @@ def _verdict(reading: Reading, would: str, gates: Sequence[GateRow]) -> str:
     held = [row.name for row in gates if row.passes is False and row.name not in asked]
     if would == "nothing":
         return "nothing to say" + (f"; would be held back: {', '.join(held)}" if held else "")
-    return f"{would}: held back by {', '.join(held)}" if held else f"{would}: may signal"
+    if held:
+        return f"{would}: held back by {', '.join(held)}"
+    if reading.is_ring_full:
+        return f"{would}: waits in the engine, for the ring is full; judged again when it has room"
+    return f"{would}: may signal"
 
 
 def _last(reading: Reading) -> LastSignal | None:

@@ -76,18 +76,22 @@ class Site:
         )  # fmt: skip
         write_universe(config.path(config.runtime.generated_dir), self.universe)
         self.lock = RoleLock(config.path(config.runtime.run_dir), ENGINE)
+        self.reader = RingReader(self.regions.ring)
+        self.control = ControlWriter(self.regions.control)
+        self.start_engine()
+        for source in (SPOT, FUTURES):
+            self.own(source, EPOCH)
+
+    def start_engine(self):
+        """Let an engine begin that knows what the one before left behind, and nothing else."""
         self.health = HealthWriter(self.regions.health, ENGINE_SLOT, ENGINE)
         self.health.set_state(ProcessState.RUNNING)
         self.health.set_generations(0, 1)
         self.health.beat(time.monotonic_ns() + 600_000_000_000)
         self.ring = RingWriter(self.regions.ring)
-        self.reader = RingReader(self.regions.ring)
-        self.control = ControlWriter(self.regions.control)
         self.scanner = Scanner(channels_of(self.regions, self.ring.ring, self.health.slot))
-        self.scanner.configure(config.engine)
-        self.scanner.set_routes(routes_of(self.universe, config))
-        for source in (SPOT, FUTURES):
-            self.own(source, EPOCH)
+        self.scanner.configure(self.config.engine)
+        self.scanner.set_routes(routes_of(self.universe, self.config))
 
     def own(self, source, epoch):
         offset = Prices.SOURCE_STATES + source * Prices.SOURCE_STATE_BYTES
@@ -325,7 +329,10 @@ def test_explanation_before_a_pass_foretells_what_the_pass_does(make_site, seed)
     kinds = {"open": SignalType.OPEN, "close": SignalType.CLOSE, "update": SignalType.UPDATE}
     told = set()
     site.scan()
+    resumed = 0
     for _ in range(300):
+        if draw.random() < 0.1:
+            site.start_engine()
         site.spread(
             draw.choice((-20.0, -3.0, 3.0, 6.0, 12.0, 12.5, 30.0, 2_500.0)),
             age_ms=draw.choice((0, 0, 0, 20_000)),
@@ -344,7 +351,23 @@ def test_explanation_before_a_pass_foretells_what_the_pass_does(make_site, seed)
         else:
             assert signals["type"].tolist() == []
         told.add(found.verdict)
+        resumed += found.is_resumed and "open: may signal" in found.verdict
     assert len(told) > 10
+    assert resumed
+
+
+def test_opening_that_finds_the_ring_full_waits_in_the_engine(site):
+    filler = np.zeros(1, SIGNAL_DTYPE)
+    while site.ring.push(filler):
+        pass
+    site.spread(12.0)
+    found = site.explain()
+
+    site.scanner.scan()
+    site.reader.advance(4_096)
+
+    assert found.verdict.startswith("open: waits in the engine, for the ring is full")
+    assert site.explain().verdict == "open: may signal"
 
 
 @pytest.mark.parametrize(
