@@ -48,7 +48,7 @@ def history(  # noqa: PLR0913 - one parameter is one option of the command line
         console = Console()
         if not console.is_terminal:
             console = Console(width=PIPED_WIDTH)
-        console.print(episodes_table(rows))
+        console.print(episodes_table(rows, console.width))
         if len(rows) == limit:
             typer.echo(f"the {limit} latest; --limit shows more")
     tell_troubles(found)

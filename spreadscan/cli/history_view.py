@@ -16,8 +16,28 @@ BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE_WIDTH = 72
 
 
-def episodes_table(rows: Sequence[EpisodeSummary]) -> Table:
-    """Return a line an episode."""
+# Below these widths only what is needed to go on with is shown, and all of that.
+EPISODES_WIDTH, STATISTICS_WIDTH = 140, 150
+
+
+def episodes_table(rows: Sequence[EpisodeSummary], width: int) -> Table:
+    """Return a line an episode, for so many columns of a terminal, 80 at least."""
+    if width < EPISODES_WIDTH:
+        return _narrow(
+            ("id", "opened UTC", "symbol", "route", ">peak bps", ">life", "ending"),
+            [
+                (
+                    str(row.episode_id),
+                    _time(row.opened_wall_ns)[5:16],
+                    row.symbol,
+                    _route(row.direction),
+                    f"{row.peak_net_bps:.1f}",
+                    _span(row.life_ns),
+                    row.ending or "open",
+                )
+                for row in rows
+            ],
+        )
     table = Table(box=None, pad_edge=False)
     for name in ("id", "opened (UTC)", "symbol", "direction"):
         table.add_column(name, no_wrap=True)
@@ -98,8 +118,24 @@ def sparkline(points: Sequence[tuple[int, float]], width: int) -> str:
     return "".join(" " if value is None else BARS[round((value - low) / step)] for value in columns)
 
 
-def statistics_table(rows: Sequence[RouteStatistics]) -> Table:
-    """Return a line a route."""
+def statistics_table(rows: Sequence[RouteStatistics], width: int) -> Table:
+    """Return a line a route, for so many columns of a terminal, 80 at least."""
+    if width < STATISTICS_WIDTH:
+        return _narrow(
+            ("symbol", "route", ">episodes", ">life", ">peak bps", ">to peak", ">converged"),
+            [
+                (
+                    row.symbol,
+                    _route(row.direction),
+                    str(row.count),
+                    "" if row.median_life_s is None else _span(round(row.median_life_s * 1e9)),
+                    f"{row.median_peak_net_bps:.1f}",
+                    _span(round(row.median_time_to_peak_s * 1e9)),
+                    _share(row.share_converged),
+                )
+                for row in rows
+            ],
+        )
     table = Table(box=None, pad_edge=False)
     for name in ("symbol", "direction"):
         table.add_column(name, no_wrap=True)
@@ -121,6 +157,28 @@ def statistics_table(rows: Sequence[RouteStatistics]) -> Table:
             _usual(row),
         )
     return table
+
+
+def _narrow(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table whose symbols alone are cut where there is no room; > is to the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in headings:
+        name = heading.removeprefix(">")
+        table.add_column(
+            name,
+            justify="right" if heading != name else "left",
+            no_wrap=name != "symbol",
+            overflow="ellipsis",
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _route(direction: str) -> str:
+    """Return a direction's exchanges, as the boards show them."""
+    spot, is_route, futures = direction.partition("_spot_")
+    return f"{spot} > {futures.removesuffix('_futures')}" if is_route else direction
 
 
 def _usual(row: RouteStatistics) -> str:

@@ -55,4 +55,4 @@ def statistics(  # noqa: PLR0913 - one parameter is one option of the command li
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPED_WIDTH)
-    console.print(statistics_table(rows[: limit + 1]))
+    console.print(statistics_table(rows[: limit + 1], console.width))
