@@ -16,7 +16,16 @@ import msgspec
 from spreadscan.exchanges import sources
 from spreadscan.shm.layout import HEALTH_SLOTS, NUM_SOURCES, RegionKind
 
-__all__ = ["CHORES", "Chore", "CpuRole", "Program", "feed_name", "program_named", "programs"]
+__all__ = [
+    "CHORES",
+    "Chore",
+    "CpuRole",
+    "Program",
+    "feed_name",
+    "program_named",
+    "programs",
+    "stop_wave",
+]
 
 
 class CpuRole(StrEnum):
@@ -154,3 +163,17 @@ def program_named(name: str) -> Program:
         KeyError: there is no such program.
     """
     return programs()[name]
+
+
+def stop_wave(program: Program) -> int:
+    """Return when a long-running program ends in an orderly end, from 1: feeds, engine, tracker.
+
+    Everybody ends before those who read what it writes, so that nothing is left unread.
+    """
+    assert program.health_slot is not None, program.name
+    if program.source is not None:
+        return 1
+    stages = [
+        row.name for row in programs().values() if row.health_slot is not None and not row.source
+    ]
+    return 1 + len(stages) - stages.index(program.name)

@@ -8,7 +8,9 @@ import typer
 from spreadscan.cli.discover import main as pair_discovery
 from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim
 from spreadscan.config import load_config
+from spreadscan.errors import EXIT_TEMPORARY
 from spreadscan.ops.command import NothingRuns
+from spreadscan.ops.owner import act_as_owner
 from spreadscan.ops.reload import reload_everything
 
 __all__ = ["discover"]
@@ -36,9 +38,11 @@ def discover(  # noqa: PLR0913 - one parameter is one option of the command line
 ) -> None:
     """Find and prove the pairs now, as `pair-discovery` does, and let whoever runs take them.
 
-    Run it as the programs' user: what it writes must stay theirs.
+    Root acts as the owner of the folder that the universe is written to, so that what is written
+    stays the programs'. Exits 75 naming who has not taken it over in time.
     """
     tree = load_config(config, is_sim=sim)
+    act_as_owner(tree.path(tree.runtime.generated_dir))
     argv = ["--config", str(config), "--output", str(tree.path(tree.runtime.generated_dir))]
     argv += [
         flag
@@ -60,3 +64,4 @@ def discover(  # noqa: PLR0913 - one parameter is one option of the command line
         typer.echo(f"taken by {len(outcome.obeyed)}: {', '.join(outcome.obeyed)}")
     if outcome.missing:
         typer.echo(f"spread-ctl: not taken yet by {', '.join(outcome.missing)}", err=True)
+        raise typer.Exit(EXIT_TEMPORARY)

@@ -13,6 +13,7 @@ from spreadscan.config import load_config
 from spreadscan.errors import EXIT_DEGRADED, EXIT_TEMPORARY, SpreadscanError
 from spreadscan.ops import holding
 from spreadscan.ops.holding import Held
+from spreadscan.ops.owner import act_as_owner
 
 __all__ = ["kill", "pause", "resume"]
 
@@ -32,7 +33,7 @@ Targets = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[NAME]...",
-        help="Sources, directions or symbols; everything when there is none.",
+        help="`all`, sources, directions or symbols; everything when there is none.",
         autocompletion=_complete,
     ),
 ]
@@ -57,6 +58,7 @@ def pause(  # noqa: PLR0913 - one parameter is one option of the command line
     not obeyed in time, and 1 when it is in force and could not be stored for the next start.
     """
     tree = load_config(config, is_sim=sim)
+    act_as_owner(tree.path(tree.runtime.run_dir))
     held = holding.pause(tree, targets or [], reason, parse_duration_s(timeout))
     _tell(held, parse_duration_s(timeout), as_json=as_json)
 
@@ -70,11 +72,14 @@ def resume(  # noqa: PLR0913 - the same
     as_json: AsJson = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Let go of what is held back: everything, or what is named.
+    """Let go of what is held back: what `pause` or `kill` held, or what is named.
 
-    After a `kill` it takes --reason. What is wide at that moment signals at once.
+    Without a name it undoes a `kill`, which takes --reason, and a pause of everything; what is held
+    by name stays so until it is named. `all` lets go of everything at once. What is wide at that
+    moment signals at once.
     """
     tree = load_config(config, is_sim=sim)
+    act_as_owner(tree.path(tree.runtime.run_dir))
     held = holding.resume(tree, targets or [], reason, parse_duration_s(timeout))
     _tell(held, parse_duration_s(timeout), as_json=as_json)
 
@@ -93,6 +98,7 @@ def kill(
     over restarts until `resume --reason`. Processes go on running; `shutdown` ends them.
     """
     tree = load_config(config, is_sim=sim)
+    act_as_owner(tree.path(tree.runtime.run_dir))
     held = holding.kill(tree, reason, parse_duration_s(timeout))
     _tell(held, parse_duration_s(timeout), as_json=as_json)
 
@@ -102,6 +108,8 @@ def _tell(held: Held, timeout_s: float, *, as_json: bool) -> None:
         typer.echo(orjson.dumps(msgspec.to_builtins(held)).decode())
     else:
         typer.echo(f"held back: {held.holds.words}")
+        if held.holds.names and not (held.holds.killed or held.holds.everything):
+            typer.echo("held by name until `resume NAME` or `resume all`")
         if held.command is None:
             typer.echo("nothing is running: it counts from the next start")
         else:

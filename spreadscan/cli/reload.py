@@ -12,6 +12,7 @@ from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim, Ti
 from spreadscan.config import load_config
 from spreadscan.config_diff import Effect, KeyChange
 from spreadscan.errors import EXIT_TEMPORARY
+from spreadscan.ops.owner import act_as_owner
 from spreadscan.ops.reload import Difference, difference, reload_everything
 from spreadscan.universe_diff import Changes
 
@@ -43,6 +44,7 @@ def reload(
     if dry_run:
         _tell(difference(tree), {}, as_json=as_json)
         return
+    act_as_owner(tree.path(tree.runtime.run_dir))
     outcome = reload_everything(tree, timeout_s)
     followed = {
         "command": outcome.command,

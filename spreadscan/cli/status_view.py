@@ -202,6 +202,8 @@ def _facts(found: StatusNow) -> Iterable[str]:
             f"commands  {found.control.generation} asked, "
             f"{f'not obeyed by {behind}' if behind else 'obeyed by all who run'}"
         )
+        if found.control.absent:
+            yield f"held      when it comes back: {', '.join(found.control.absent)}"
 
 
 def _state(state: str) -> Text:

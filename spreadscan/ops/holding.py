@@ -1,7 +1,8 @@
 """Pause, kill and resume: written for the running processes and for the next boot. Prints nothing.
 
 The control block goes first, so that nothing on a disk delays it; then the file. What cannot be
-stored is in force all the same, and said.
+stored is in force all the same, and said. A kill waits for no lock either: another operator's
+command that hangs, or a run folder that takes no writes, must not keep signals flowing.
 """
 
 import contextlib
@@ -14,7 +15,13 @@ from pathlib import Path
 import msgspec
 
 from spreadscan.config import Config
-from spreadscan.errors import EXIT_USAGE, RegionMissing, SpreadscanError
+from spreadscan.errors import (
+    EXIT_USAGE,
+    AlreadyRunning,
+    RegionMissing,
+    RunFolderRefused,
+    SpreadscanError,
+)
 from spreadscan.holds import Holds, hold_words, known_symbols, read_holds, write_holds
 from spreadscan.ops.command import Follower, NothingRuns, Standing, running_programs
 from spreadscan.runtime.lock import control_lock
@@ -23,6 +30,7 @@ from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.region import Region, attach_region
 
 __all__ = [
+    "ALL",
     "Held",
     "HoldRefused",
     "held_names",
@@ -33,6 +41,10 @@ __all__ = [
     "resume",
     "target_names",
 ]
+
+
+ALL = "all"
+"""Everything, as a name."""
 
 
 class HoldRefused(SpreadscanError):  # noqa: N818 - named for what happened, as in errors.py
@@ -56,17 +68,17 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pause(config: Config, targets: Sequence[str], reason: str, timeout_s: float) -> Held:
-    """Hold back signals of some sources, directions and symbols; of everything without targets.
+    """Hold back signals of some sources, directions and symbols; of everything by ALL or by none.
 
     Raises:
         HoldRefused: a name that is none of them.
         SpreadscanError: the command cannot be written, see `spreadscan.ops.command`.
     """
-    found = _sorted_out(config, targets)
+    found = _sorted_out(config, [name for name in targets if name != ALL])
 
     def change(holds: Holds) -> Holds:
         return holds.but(
-            everything=holds.everything or not targets,
+            everything=holds.everything or not targets or ALL in targets,
             sources=_joined(holds.sources, found.sources),
             directions=_joined(holds.directions, found.directions),
             symbols=_joined(holds.symbols, found.symbols),
@@ -77,32 +89,41 @@ def pause(config: Config, targets: Sequence[str], reason: str, timeout_s: float)
 
 
 def resume(config: Config, targets: Sequence[str], reason: str, timeout_s: float) -> Held:
-    """Let go of some targets, or of everything; after a kill only with a reason.
+    """Undo what was done: without targets a kill or a pause of everything, else those of names.
+
+    What somebody held by name stays held when everything else is let go, and a kill stays when a
+    name is let go; ALL lets go of the lot. A kill takes a reason.
 
     Raises:
         HoldRefused: it is killed and there is no reason, or a target is not held by its name.
         SpreadscanError: the command cannot be written, see `spreadscan.ops.command`.
     """
+    is_all = ALL in targets
 
     def change(holds: Holds) -> Holds:
-        if holds.killed and not reason:
+        if holds.killed and not reason and (is_all or not targets):
             raise HoldRefused(
                 f"killed{f' ({holds.reason})' if holds.reason else ''}: found no --reason, "
                 "expected one that says why signals may leave again"
             )
-        if not targets:
+        if is_all:
             return Holds()
+        held = ", ".join(holds.names)
+        if not targets:
+            if holds.names and not (holds.killed or holds.everything):
+                raise HoldRefused(f"found no name, expected {ALL!r} or what is held: {held}")
+            return _rest(holds.but(killed=False, everything=False))
         strangers = [name for name in targets if name not in holds.names]
         if strangers:
             raise HoldRefused(
-                f"found {strangers[0]!r}, expected what is held by name: "
-                f"{', '.join(holds.names) or 'nothing is'}"
+                f"found {strangers[0]!r}, expected what is held by name: {held or 'nothing is'}"
             )
-        return holds.but(
-            killed=False,
-            sources=_without(holds.sources, targets),
-            directions=_without(holds.directions, targets),
-            symbols=_without(holds.symbols, targets),
+        return _rest(
+            holds.but(
+                sources=_without(holds.sources, targets),
+                directions=_without(holds.directions, targets),
+                symbols=_without(holds.symbols, targets),
+            )
         )
 
     return _hold(config, "resume", change, reason, timeout_s)
@@ -112,14 +133,25 @@ def kill(config: Config, reason: str, timeout_s: float) -> Held:
     """Let no signal leave any more, until somebody resumes with a reason.
 
     The engine looks at the word before each signal and the tracker before it takes one, so either
-    of them may be stopped or hang.
+    of them may be stopped or hang. The word is set before anything else is looked at.
 
     Raises:
         SpreadscanError: the command cannot be written, see `spreadscan.ops.command`.
     """
-    return _hold(
-        config, "kill", lambda holds: holds.but(killed=True, reason=reason), reason, timeout_s
-    )
+
+    def change(holds: Holds) -> Holds:
+        return holds.but(killed=True, reason=reason)
+
+    generation = None
+    with contextlib.suppress(RegionMissing):
+        writer = ControlWriter(attach_region(config.shm, RegionKind.CONTROL, writable=True))
+        generation = writer.kill()
+    try:
+        return _hold(config, "kill", change, reason, timeout_s)
+    except (AlreadyRunning, RunFolderRefused) as error:
+        # In force without the lock, and with the file of before.
+        holds = change(read_holds(config)[0])
+        return _followed(config, holds, generation, timeout_s, trouble=str(error))
 
 
 def held_names(config: Config) -> tuple[str, ...]:
@@ -134,9 +166,9 @@ def is_everything_held(config: Config) -> bool:
 
 
 def target_names(config: Config) -> list[str]:
-    """Return every name that can be paused: sources, directions, symbols."""
+    """Return every name that can be paused: everything, sources, directions, symbols."""
     sources = [source.name for source in config.active_sources()]
-    return [*sources, *(row.name for row in config.directions), *known_symbols(config)]
+    return [ALL, *sources, *(row.name for row in config.directions), *known_symbols(config)]
 
 
 def operations_file(config: Config) -> Path:
@@ -151,8 +183,8 @@ def _sorted_out(config: Config, targets: Sequence[str]) -> Holds:
     for name in targets:
         if name not in sources and name not in directions and name not in symbols:
             raise HoldRefused(
-                f"found {name!r}, expected a source ({', '.join(sorted(sources))}), a direction "
-                "such as <spot source>_<futures source>, or a symbol such as BTC-USDT"
+                f"found {name!r}, expected {ALL!r}, a source ({', '.join(sorted(sources))}), a "
+                "direction such as <spot source>_<futures source>, or a symbol such as BTC-USDT"
             )
     return Holds(
         sources=tuple(name for name in targets if name in sources),
@@ -165,11 +197,9 @@ def _hold(
     config: Config, command: str, change: Callable[[Holds], Holds], reason: str, timeout_s: float
 ) -> Held:
     region: Region | None = None
-    follower: Follower | None = None
-    # Without a control block, or with nobody to look at it, it is for the next start.
-    with contextlib.suppress(RegionMissing, NothingRuns):
+    # Without a control block it is for the next start.
+    with contextlib.suppress(RegionMissing):
         region = attach_region(config.shm, RegionKind.CONTROL, writable=True)
-        follower = Follower(config, running_programs(config))
     lock = control_lock(config.path(config.runtime.run_dir))
     try:
         before, _ = read_holds(config)
@@ -181,13 +211,22 @@ def _hold(
         trouble = _stored(config, command, holds, reason)
     finally:
         lock.release()
+    return _followed(config, holds, generation, timeout_s, trouble=trouble)
+
+
+def _followed(
+    config: Config, holds: Holds, generation: int | None, timeout_s: float, *, trouble: str
+) -> Held:
+    """Wait until everybody who runs has obeyed; return how that went."""
     obeyed: list[Standing] = []
     missing: list[Standing] = []
-    if follower is not None and generation is not None:
-        wanted = generation
-        obeyed, missing = follower.wait(
-            lambda standing: standing.slot.obeyed_generation >= wanted, timeout_s
-        )
+    wanted = generation or 0
+    # With nobody to look at it, it is for the next start.
+    with contextlib.suppress(RegionMissing, NothingRuns, RunFolderRefused):
+        if generation is not None:
+            obeyed, missing = Follower(config, running_programs(config)).wait(
+                lambda standing: standing.slot.obeyed_generation >= wanted, timeout_s
+            )
     return Held(
         holds=holds,
         command=generation,
@@ -217,10 +256,17 @@ def _stored(config: Config, command: str, holds: Holds, reason: str) -> str:
 
 
 def _user() -> str:
+    if os.getuid() == 0 and (name := os.environ.get("SUDO_USER")):
+        return name
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
+
+
+def _rest(holds: Holds) -> Holds:
+    """What is held still; a reason goes with the last of it."""
+    return holds if holds.is_any else Holds()
 
 
 def _joined(names: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """What the control block holds back, in names: what is in force, whatever a file says."""
 
 from spreadscan.config import Config
-from spreadscan.holds import known_symbols
+from spreadscan.holds import known_symbols, read_holds
 from spreadscan.shm.control import ControlState
 
-__all__ = ["holds_now"]
+__all__ = ["holds_now", "holds_of_the_absent"]
 
 # More symbols than these are counted only.
 SHOWN_SYMBOLS = 5
@@ -26,6 +26,16 @@ def holds_now(config: Config, state: ControlState) -> str:
     if not parts:
         return ""
     return ", ".join(parts) + (f" ({state.reason})" if state.reason else "")
+
+
+def holds_of_the_absent(config: Config) -> tuple[str, ...]:
+    """Return names that are held and that nothing has now: they count when it comes back."""
+    holds, _ = read_holds(config)
+    known = {source.name for source in config.active_sources()}
+    known |= {row.name for row in config.directions}
+    if holds.symbols:
+        known |= known_symbols(config).keys()
+    return tuple(name for name in holds.names if name not in known)
 
 
 def _symbols(config: Config, bits: int) -> list[str]:

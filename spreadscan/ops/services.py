@@ -3,6 +3,7 @@
 Prints nothing. A program that nobody keeps can be ended, not started.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,8 +16,14 @@ from pathlib import Path
 import msgspec
 
 from spreadscan.config import Config
-from spreadscan.errors import EXIT_TEMPORARY, EXIT_USAGE, SpreadscanError
-from spreadscan.ops.command import NothingRuns, is_running, watched_programs
+from spreadscan.errors import (
+    EXIT_TEMPORARY,
+    EXIT_USAGE,
+    RegionError,
+    RegionMissing,
+    SpreadscanError,
+)
+from spreadscan.ops.command import NothingRuns, ask, is_running, watched_programs
 from spreadscan.ops.pipeline import SUPERVISOR_ROLE
 from spreadscan.ops.supervisor_door import Request, ask_supervisor
 from spreadscan.ops.units import TARGET, unit_of
@@ -24,7 +31,7 @@ from spreadscan.runtime.lock import is_lock_held, lock_owner
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import ProcessState, RegionKind
 from spreadscan.shm.region import attach_region
-from spreadscan.topology import program_named, programs
+from spreadscan.topology import program_named, stop_wave
 
 __all__ = [
     "Keeper",
@@ -114,11 +121,11 @@ def steer(config: Config, verb: str, words: Sequence[str], timeout_s: float) -> 
     names = program_names(config, words) or tuple(row.name for row in watched_programs(config))
     keeper = keeper_of(config)
     before = {name: _owner(config, name) for name in names}
+    deadline_s = time.monotonic() + timeout_s
     if keeper is Keeper.SYSTEMD:
         units = [unit_of(program_named(name)) for name in names] if words else [TARGET]
         _systemctl(verb, units, timeout_s)
-        return Steered(keeper=keeper, verb=verb, programs=names, late=())
-    if keeper is Keeper.SUPERVISOR:
+    elif keeper is Keeper.SUPERVISOR:
         request = Request(verb=verb, programs=names)  # type: ignore[arg-type] # decoded there
         reply = ask_supervisor(config.path(config.runtime.run_dir), request)
         if reply.refusal:
@@ -133,11 +140,11 @@ def steer(config: Config, verb: str, words: Sequence[str], timeout_s: float) -> 
 
     def is_done(name: str) -> bool:
         if verb == "stop":
-            return not is_running(config, program_named(name))
+            return _has_ended(config, name)
         return _runs(config, name, other_than=before[name] if verb == "restart" else None)
 
     return Steered(
-        keeper=keeper, verb=verb, programs=names, late=_waited(names, is_done, timeout_s)
+        keeper=keeper, verb=verb, programs=names, late=_waited(names, is_done, deadline_s)
     )
 
 
@@ -156,32 +163,47 @@ def shutdown(config: Config, timeout_s: float) -> Steered:
     )
     if not running and keeper is not Keeper.SUPERVISOR:
         raise NothingRuns(str(run_dir))
-    if keeper is Keeper.SYSTEMD:
-        _systemctl("stop", [TARGET], timeout_s)
-        return Steered(keeper=keeper, verb="shutdown", programs=running, late=())
-    if keeper is Keeper.SUPERVISOR:
-        ask_supervisor(run_dir, Request(verb="shutdown"))
-        late = _waited([SUPERVISOR_ROLE], lambda role: not is_lock_held(run_dir, role), timeout_s)
-        return Steered(keeper=keeper, verb="shutdown", programs=running, late=late)
     deadline_s = time.monotonic() + timeout_s
-    for wave in _waves(running):
-        _signal(config, wave)
-        late = _waited(
-            wave,
-            lambda name: not is_running(config, program_named(name)),
-            max(0.0, deadline_s - time.monotonic()),
-        )
-        if late:
-            # Those after it would lose what it still sends.
-            return Steered(keeper=keeper, verb="shutdown", programs=running, late=late)
-    return Steered(keeper=keeper, verb="shutdown", programs=running, late=())
+    if keeper is Keeper.SYSTEMD:
+        # Of a target that is stopped systemd has only begun to stop the units.
+        _systemctl("stop", [TARGET], timeout_s)
+        late = _waited(running, lambda name: _has_ended(config, name), deadline_s)
+    elif keeper is Keeper.SUPERVISOR:
+        ask_supervisor(run_dir, Request(verb="shutdown"))
+        late = _waited([SUPERVISOR_ROLE], lambda role: not is_lock_held(run_dir, role), deadline_s)
+    else:
+        late = _shut_down(config, running, deadline_s)
+    return Steered(keeper=keeper, verb="shutdown", programs=running, late=late)
 
 
-def _waves(names: Sequence[str]) -> list[list[str]]:
-    rows = programs()
-    feeds = [name for name in names if rows[name].source is not None]
-    others = [name for name in rows if name in names and rows[name].source is None]
-    return [wave for wave in (feeds, *([name] for name in reversed(others))) if wave]
+def _shut_down(config: Config, names: Sequence[str], deadline_s: float) -> tuple[str, ...]:
+    """End programs that nobody keeps, wave by wave; return those of the first that is late."""
+    waves: dict[int, list[str]] = {}
+    for name in names:
+        waves.setdefault(stop_wave(program_named(name)), []).append(name)
+    for number, wave in sorted(waves.items()):
+        try:
+            # By the control block: it reaches programs of another user, and no pid is trusted.
+            _ask_waves(config, number)
+        except RegionError:
+            # Theirs is of another build, or gone.
+            _signal(config, wave)
+        if late := _waited(wave, lambda name: _has_ended(config, name), deadline_s):
+            # Those after it would lose what it still sends. The word stays for when it goes on.
+            return late
+    with contextlib.suppress(RegionError):
+        # Over; the next ones may be started by hand.
+        _ask_waves(config, 0)
+    return ()
+
+
+def _ask_waves(config: Config, number: int) -> None:
+    """Ask the first so many waves to end."""
+    ask(config, lambda writer: writer.command(SHUTDOWN=number))
+
+
+def _has_ended(config: Config, name: str) -> bool:
+    return not is_running(config, program_named(name))
 
 
 def _owner(config: Config, name: str) -> int | None:
@@ -194,7 +216,10 @@ def _runs(config: Config, name: str, other_than: int | None) -> bool:
     slot_index = program_named(name).health_slot
     if owner is None or owner == other_than or slot_index is None:
         return False
-    region = attach_region(config.shm, RegionKind.HEALTH, writable=False)
+    try:
+        region = attach_region(config.shm, RegionKind.HEALTH, writable=False)
+    except RegionMissing:
+        return False
     slot = HealthReader(region).slot(slot_index)
     return slot.pid == owner and slot.state is ProcessState.RUNNING
 
@@ -217,9 +242,8 @@ def _signal(config: Config, names: Sequence[str]) -> None:
 
 
 def _waited(
-    names: Sequence[str], is_done: Callable[[str], bool], timeout_s: float
+    names: Sequence[str], is_done: Callable[[str], bool], deadline_s: float
 ) -> tuple[str, ...]:
-    deadline_s = time.monotonic() + timeout_s
     while late := tuple(name for name in names if not is_done(name)):
         if time.monotonic() >= deadline_s:
             return late

@@ -20,7 +20,7 @@ from spreadscan.errors import (
 )
 from spreadscan.ops.command import watched_programs
 from spreadscan.ops.feeds_now import FeedNow, feed_now
-from spreadscan.ops.holds_now import holds_now
+from spreadscan.ops.holds_now import holds_now, holds_of_the_absent
 from spreadscan.ops.processes_now import HANGS, RUNNING, ProcessNow, Sight, process_now
 from spreadscan.runtime.clock import Clock
 from spreadscan.runtime.in_force import config_in_force
@@ -123,6 +123,8 @@ class ControlNow(msgspec.Struct, frozen=True, kw_only=True):
     held_back: str
     """In a few words; "" when nothing is."""
     is_killed: bool
+    absent: tuple[str, ...]
+    """Held by name, and neither configured nor listed now: held again when it comes back."""
     behind: tuple[str, ...]
     """Who has not obeyed the last command yet."""
 
@@ -279,6 +281,7 @@ def _control(
         generation=state.generation,
         held_back=holds_now(config, state),
         is_killed=state.is_killed,
+        absent=holds_of_the_absent(config),
         behind=tuple(
             row.name
             for row in processes.values()

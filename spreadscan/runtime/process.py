@@ -48,7 +48,7 @@ from spreadscan.shm.counters import EngineCounter, FeedCounter
 from spreadscan.shm.health import HealthWriter
 from spreadscan.shm.layout import ProcessState, RegionKind
 from spreadscan.shm.regions import Regions, attach_regions, lock_regions
-from spreadscan.topology import CpuRole, Program, program_named
+from spreadscan.topology import CpuRole, Program, program_named, stop_wave
 from spreadscan.universe import Universe, load_universe
 
 __all__ = ["Context", "run"]
@@ -88,7 +88,7 @@ class Context:
         self._control = ControlReader(self.regions.control)
         self.control: ControlState = self._control.state()
         self.universe: Universe = load_universe(config.path(config.runtime.generated_dir))
-        self.stopping = self.control.is_shutdown
+        self.stopping = self._is_shut_down
         self._systemd = Systemd()
         self._has_worked = False
         self._rated_ns = 0
@@ -122,8 +122,12 @@ class Context:
                 self._has_worked = False
         if self._control.generation() != self.control.generation:
             self.control = self._control.state()
-            self.stopping = self.stopping or self.control.is_shutdown
+            self.stopping = self.stopping or self._is_shut_down
         return not self.stopping
+
+    @property
+    def _is_shut_down(self) -> bool:
+        return self.control.shutdown_waves >= stop_wave(self.program)
 
     def _publish_rate(self, now_ns: int) -> None:
         """Say once a second how much was done in it: readers then need not watch for one."""
@@ -263,7 +267,7 @@ class Context:
         """Leave the last word in the health slot."""
         self._systemd.stopping()
         forget_config(self._run_dir, self.program.name)
-        if self.control.is_shutdown:
+        if self._is_shut_down:
             self.health.set_generations(self.control.generation, self.universe.generation)
         self.health.set_state(state)
 

@@ -17,7 +17,8 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for now."""
 
     generation: int
-    is_shutdown: bool
+    shutdown_waves: int
+    """How many of `topology.stop_wave` are to end; 0: nobody."""
     is_killed: bool
     """No signal may leave; sticky."""
     kills: int = 0
@@ -52,7 +53,7 @@ class ControlReader:
         load = self._load
         return ControlState(
             generation=load(Control.GENERATION),
-            is_shutdown=load(Control.SHUTDOWN) != 0,
+            shutdown_waves=load(Control.SHUTDOWN),
             is_killed=load(Control.KILL) != 0,
             kills=load(Control.KILLS),
             is_paused=load(Control.PAUSE_ALL) != 0,
@@ -77,12 +78,13 @@ class ControlReader:
 class ControlWriter:
     """The operator's pen.
 
-    Concurrency: one writer at a time, whoever holds the control lock.
+    Concurrency: one writer at a time, whoever holds the control lock; `kill` beside it.
     """
 
     def __init__(self, region: Region) -> None:
         self._store = region.mapping.store_word
         self._load = region.mapping.load_word
+        self._swap = region.mapping.swap_word
 
     def command(self, **values: int) -> int:
         """Store words by the names of layout.Control, then raise the generation; return it.
@@ -90,14 +92,21 @@ class ControlWriter:
         Raises:
             AttributeError: there is no such word.
         """
-        is_kill = bool(values.get("KILL")) and not self._load(Control.KILL)
         for name, value in values.items():
-            self._store(getattr(Control, name), value)
-        if is_kill:
-            self._store(Control.KILLS, self._load(Control.KILLS) + 1)
-        generation = self._load(Control.GENERATION) + 1
-        self._store(Control.GENERATION, generation)
-        return generation
+            if name == "KILL":
+                self._set_kill(value)
+            else:
+                self._store(getattr(Control, name), value)
+        return self._raise(Control.GENERATION)
+
+    def kill(self) -> int:
+        """Let no signal leave any more; return the command's generation.
+
+        Concurrency: needs no lock, so that a writer who hangs with it holds nobody up. A writer
+        who stores `hold` at the same moment may undo it: under the lock it has to be stored again.
+        """
+        self._set_kill(1)
+        return self._raise(Control.GENERATION)
 
     def ask_for_reload(self) -> int:
         """Ask every process to read its files again; return the command's generation."""
@@ -108,10 +117,7 @@ class ControlWriter:
 
         KILL goes first: it is looked at without waiting for the generation.
         """
-        is_kill = words.kill and not self._load(Control.KILL)
-        self._store(Control.KILL, words.kill)
-        if is_kill:
-            self._store(Control.KILLS, self._load(Control.KILLS) + 1)
+        self._set_kill(words.kill)
         for index, word in enumerate(words.symbols):
             self._store(Control.PAUSED_SYMBOLS + 8 * index, word)
         text = words.reason.encode()[: Control.REASON_BYTES - 1].decode(errors="ignore").encode()
@@ -124,3 +130,16 @@ class ControlWriter:
             PAUSED_SOURCES=words.sources,
             PAUSED_DIRECTIONS=words.directions,
         )
+
+    def _set_kill(self, value: int) -> None:
+        if not value:
+            self._store(Control.KILL, 0)
+        elif self._swap(Control.KILL, 0, value):
+            self._raise(Control.KILLS)
+
+    def _raise(self, offset: int) -> int:
+        """Count a word up; one number for one command, also of writers side by side."""
+        while True:
+            before = self._load(offset)
+            if self._swap(offset, before, before + 1):
+                return before + 1

@@ -294,7 +294,7 @@ class Control:
     GENERATION = Header.BYTES
     """u64: raised by every command; a process writes back the one it obeyed."""
     SHUTDOWN = GENERATION + 8
-    """u64: 1 = end in order"""
+    """u64: how many waves of `topology.stop_wave` are to end; 0 = none"""
     KILL = SHUTDOWN + 8
     """u64: 1 = no signal may leave; sticky"""
     PAUSE_ALL = KILL + 8

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import threading
+import time
 
 import pytest
 from ctl_cases import Site, until
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from spreadscan.cli.ctl import app
 from spreadscan.holds import Holds, holds_file, read_holds
 from spreadscan.ops.holding import operations_file
+from spreadscan.runtime.lock import CONTROL_ROLE, RoleLock
 from spreadscan.shm.control import ControlReader
 from spreadscan.shm.init import main as shm_init
 from spreadscan.shm.layout import RegionKind
@@ -64,9 +67,10 @@ def test_single_names_become_their_bits_and_are_let_go_one_by_one(running):
     ctl(running, "pause", "okx_spot", DIRECTION)
     status, out, _ = ctl(running, "pause", "B-USDT", "--json")
     paused = block(running)
-    ctl(running, "resume", "okx_spot")
+    _, said, _ = ctl(running, "resume", "okx_spot")
     rest = block(running)
-    _, freed, _ = ctl(running, "resume")
+    unnamed, _, why = ctl(running, "resume")
+    _, freed, _ = ctl(running, "resume", "all")
 
     told = json.loads(out)
     assert status == 0
@@ -76,6 +80,9 @@ def test_single_names_become_their_bits_and_are_let_go_one_by_one(running):
     assert paused.paused_symbols == 1 << 1
     assert not paused.is_paused
     assert (rest.paused_sources, rest.paused_directions, rest.paused_symbols) == (0, 1, 2)
+    assert "held by name until `resume NAME` or `resume all`" in said
+    assert (unnamed, why.count("\n")) == (64, 1)
+    assert f"expected 'all' or what is held: {DIRECTION}, B-USDT" in why
     assert freed.startswith("held back: nothing\n")
     assert (block(running).paused_directions, block(running).paused_symbols) == (0, 0)
 
@@ -83,8 +90,8 @@ def test_single_names_become_their_bits_and_are_let_go_one_by_one(running):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("pause", "kraken_spot"), "found 'kraken_spot', expected a source"),
-        (("pause", "Z-USDT"), "found 'Z-USDT', expected a source"),
+        (("pause", "kraken_spot"), "found 'kraken_spot', expected 'all', a source"),
+        (("pause", "Z-USDT"), "found 'Z-USDT', expected 'all', a source"),
         (("resume", "okx_spot"), "expected what is held by name: nothing is"),
     ],
 )
@@ -103,7 +110,14 @@ def test_kill_holds_until_somebody_resumes_with_a_reason(running):
     status, out, _ = ctl(running, "kill", "--reason", "wrong prices")
     refused, _, err = ctl(running, "resume")
     still = block(running)
+    _, named, _ = ctl(running, "resume", "A-USDT")
+    assert named.startswith("held back: everything, killed (wrong prices)\n")
+    assert block(running).is_killed
+    ctl(running, "pause", "A-USDT")
     lifted, *_ = ctl(running, "resume", "--reason", "prices are right")
+    assert not block(running).is_killed
+    assert held(running).names == ("A-USDT",)
+    ctl(running, "resume", "all", "--reason", "A as well")
 
     assert status == 0
     assert out.startswith("held back: everything, killed, A-USDT (wrong prices)\n")
@@ -115,7 +129,8 @@ def test_kill_holds_until_somebody_resumes_with_a_reason(running):
     assert not held(running).is_any
     told = [json.loads(line) for line in operations_file(running.config).read_text().splitlines()]
     assert [(line["command"], line["reason"]) for line in told] == [
-        ("pause", ""), ("kill", "wrong prices"), ("resume", "prices are right"),
+        ("pause", ""), ("kill", "wrong prices"), ("resume", ""), ("pause", ""),
+        ("resume", "prices are right"), ("resume", "A as well"),
     ]  # fmt: skip
     assert all(line["by"] and line["at"] for line in told)
 
@@ -131,6 +146,43 @@ def test_kill_with_the_engine_stopped_is_confirmed_by_the_tracker(running):
     assert f"obeyed by 1: {TRACKER}\n" in out
     assert f"not obeyed within 1.5 s: {ENGINE} (hangs" in err
     until(lambda: running.slot(ENGINE).obeyed_generation == block(running).generation, "obedience")
+
+
+def test_kill_waits_for_no_operator_who_hangs(running):
+    # Somebody's command stands still with the lock, before a disk that does not answer.
+    lock = RoleLock(running.run_dir, CONTROL_ROLE)
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(ctl(running, "kill", "--reason", "r")))
+    before_ns = time.monotonic_ns()
+    thread.start()
+    until(lambda: block(running).is_killed, "the kill")
+    took_s = (time.monotonic_ns() - before_ns) / 1e9
+    until(lambda: running.slot(TRACKER).obeyed_generation == 1, "the tracker's word")
+    thread.join(20)
+    lock.release()
+
+    ((status, out, err),) = seen
+    assert took_s < 0.5
+    assert status == 1
+    assert out == f"held back: everything, killed (r)\nobeyed by 2: {TRACKER}, {ENGINE}\n"
+    assert err.startswith("spread-ctl: in force, but lost with a restart: control: already running")
+    assert block(running).is_killed
+
+
+def test_name_that_left_the_universe_is_shown_as_held_when_it_comes_back(running):
+    ctl(running, "pause", "B-USDT", "--reason", "wrong coin")
+    running.publish(2, "A")
+    running.reload()
+    _, out, _ = ctl(running, "status", "--json")
+    _, screen, _ = ctl(running, "status")
+    freed, said, _ = ctl(running, "resume", "B-USDT")
+    _, after, _ = ctl(running, "status", "--json")
+
+    control = json.loads(out)["control"]
+    assert (control["held_back"], control["absent"]) == ("", ["B-USDT"])
+    assert "held      when it comes back: B-USDT\n" in screen
+    assert (freed, said.splitlines()[0]) == (0, "held back: nothing")
+    assert json.loads(after)["control"]["absent"] == []
 
 
 def test_pause_that_somebody_has_not_obeyed_names_it(running):

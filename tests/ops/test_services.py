@@ -1,5 +1,7 @@
 """What systemd is asked for where it keeps the programs: by a systemctl that writes it down."""
 
+import threading
+
 import pytest
 
 from spreadscan.config import load_config
@@ -35,9 +37,11 @@ def systemd(tmp_path, monkeypatch):
 def test_programs_are_asked_for_by_their_units(config, systemd):
     _, asked = systemd
 
-    one = steer(config, "restart", ["okx_spot", "spread-engine"], 5.0)
-    steer(config, "start", [], 5.0)
+    one = steer(config, "restart", ["okx_spot", "spread-engine"], 0.3)
+    steer(config, "start", [], 0.3)
 
+    # It is done when locks and slots show it, whatever systemctl says.
+    assert one.late == one.programs
     assert (one.keeper, one.programs) == (Keeper.SYSTEMD, ("feed-okx-spot", "spread-engine"))
     assert asked() == [
         "restart feed@okx-spot.service spread-engine.service", "start spreadscan.target",
@@ -48,11 +52,15 @@ def test_shutdown_stops_the_target(config, systemd):
     _, asked = systemd
     lock = RoleLock(config.path(config.runtime.run_dir), "spread-engine")
 
-    outcome = shutdown(config, 5.0)
+    outcome = shutdown(config, 0.3)
     lock.release()
+    lock = RoleLock(config.path(config.runtime.run_dir), "spread-engine")
+    threading.Timer(0.5, lock.release).start()
+    ended = shutdown(config, 5.0)
 
-    assert outcome.programs == ("spread-engine",)
-    assert asked() == ["stop spreadscan.target"]
+    assert outcome.programs == outcome.late == ("spread-engine",)
+    assert ended.late == ()
+    assert asked() == ["stop spreadscan.target"] * 2
 
 
 def test_what_systemd_refuses_is_told_in_its_words(config, systemd):

@@ -90,12 +90,17 @@ def test_stop_signal_ends_a_program_in_order_within_two_seconds(programs, runnin
     assert (slot.state, slot.is_alive) == (ProcessState.STOPPED, False)
 
 
-def test_shutdown_word_ends_a_program_in_order(programs, running_engine):
+def test_shutdown_word_ends_a_program_when_its_wave_has_come(programs, running_engine):
     regions = attach_regions(
         programs.config.shm, reads=(), writes=[RegionKind.CONTROL], timeout_s=0
     )
 
-    generation = ControlWriter(regions.control).command(SHUTDOWN=1)
+    writer = ControlWriter(regions.control)
+
+    earlier = writer.command(SHUTDOWN=1)
+    until(lambda: programs.slot(ENGINE).obeyed_generation == earlier, "the end of the feeds alone")
+    assert running_engine.poll() is None
+    generation = writer.command(SHUTDOWN=2)
 
     assert running_engine.wait(20) == 0
     assert programs.slot(ENGINE).obeyed_generation == generation

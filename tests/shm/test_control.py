@@ -16,7 +16,7 @@ COMMANDS = 250_000
 def test_new_block_asks_for_nothing(regions):
     assert ControlReader(regions.control).state() == ControlState(
         generation=0,
-        is_shutdown=False,
+        shutdown_waves=0,
         is_killed=False,
         is_paused=False,
         paused_sources=0,
@@ -38,7 +38,7 @@ def test_each_command_raises_the_generation_and_keeps_what_it_does_not_name(regi
     assert reader.generation() == 3
     assert reader.state() == ControlState(
         generation=3,
-        is_shutdown=True,
+        shutdown_waves=1,
         is_killed=True,
         kills=1,
         is_paused=False,
