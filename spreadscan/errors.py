@@ -57,7 +57,9 @@ EXIT_MEANINGS = {
     EXIT_DOWN: "down: something runs, and no signal can come of it",
     EXIT_NOT_RUNNING: "nothing is running",
     EXIT_USAGE: "wrong command line",
-    EXIT_TEMPORARY: "try again: a region, lock or port is not free, or somebody has not obeyed yet",
+    EXIT_TEMPORARY: (
+        "try again: a region, lock or port is not free, somebody has not obeyed yet, or Ctrl-C"
+    ),
     EXIT_CONFIG: "an operator must edit a file; restarting does not help",
 }
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from spreadscan.cli.group import command_group
+from spreadscan.cli.group import Command, command_group
 from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim
 from spreadscan.config import load_config
 from spreadscan.config_diff import flat
@@ -25,7 +25,7 @@ class NotSaid(SpreadscanError):  # noqa: N818 - named for what happened, as in e
     exit_code = EXIT_NOT_RUNNING
 
 
-@app.command("check")
+@app.command("check", cls=Command)
 def check(
     *, sim: OnSim = False, as_json: AsJson = False, config: ConfigFile = DEFAULT_CONFIG
 ) -> None:
@@ -46,7 +46,7 @@ def check(
     )
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(
     section: Annotated[
         str, typer.Argument(metavar="[KEY]", help="Only keys that begin so, such as engine.")

@@ -10,10 +10,16 @@ from rich.console import Console
 from spreadscan.cli.history_options import open_history, tell_troubles
 from spreadscan.cli.history_view import episode_details
 from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim
-from spreadscan.errors import EXIT_USAGE
+from spreadscan.errors import EXIT_USAGE, SpreadscanError
 from spreadscan.ops.history import EpisodeQuery
 
 __all__ = ["episode"]
+
+
+class EpisodeUnknown(SpreadscanError):  # noqa: N818 - named for what happened, as in errors.py
+    """The ledger has no such episode."""
+
+    exit_code = EXIT_USAGE
 
 
 def episode(
@@ -29,10 +35,7 @@ def episode(
     points = found.path(episode_id) if rows else []
     tell_troubles(found)
     if not rows:
-        typer.echo(
-            f"spread-ctl: found no episode {episode_id}, expected one of `history`", err=True
-        )
-        raise typer.Exit(EXIT_USAGE)
+        raise EpisodeUnknown(f"found no episode {episode_id}, expected one of `history`")
     if as_json:
         shown = {"episode": msgspec.to_builtins(rows[0]), "path": msgspec.to_builtins(points)}
         typer.echo(orjson.dumps(shown).decode())

@@ -1,22 +1,26 @@
 """What the console scripts with commands share: errors of one line, and the exit status.
 
 A SpreadscanError becomes one line on standard error and its own exit status, a wrong command line
-exits 64 (see ``errors``; ``--help`` of every command shows the table). A group may name where its
-commands are instead of importing them: then each invocation imports its own command alone, which is
-most of what a quick command costs.
+one line and 64 (see ``errors``; ``--help`` of every command shows the table); with ``--json`` the
+same stands as an object on standard output. A group may name where its commands are instead of
+importing them: then each invocation imports its own command alone, which is most of what a quick
+command costs.
 """
 
+import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from spreadscan.errors import EXIT_FAILED, EXIT_MEANINGS, EXIT_USAGE, SpreadscanError
+from spreadscan.cli.standard_output import OutputRefused, take_standard_output
+from spreadscan.errors import EXIT_MEANINGS, EXIT_TEMPORARY, EXIT_USAGE, SpreadscanError
 
-__all__ = ["EXIT_TABLE", "OneLineErrors", "command_group", "run_group"]
+__all__ = ["EXIT_TABLE", "Command", "OneLineErrors", "command_group", "run_group"]
 
 # Typer brings its own click or uses the installed one, by version; this is its usage error.
 UsageError: Any = typer.BadParameter.__base__
@@ -26,6 +30,20 @@ EXIT_TABLE = "\n\n".join(
     ["Exit status:", *(f"{status:>3}  {meaning}" for status, meaning in EXIT_MEANINGS.items())]
 )
 """The end of every --help."""
+
+
+class Command(TyperCommand):
+    """One command: what is asked for as JSON is answered as JSON, a refusal too."""
+
+    def invoke(self, ctx: Any) -> Any:  # type: ignore[explicit-override] # typing has it from 3.12
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except (SpreadscanError, UsageError) as error:
+            if ctx.params.get("as_json") and not isinstance(error, OutputRefused):
+                status = EXIT_USAGE if isinstance(error, UsageError) else error.exit_code
+                typer.echo(json.dumps({"error": _words(error), "exit_status": status}))
+            raise
 
 
 class OneLineErrors(TyperGroup):
@@ -56,6 +74,13 @@ class OneLineErrors(TyperGroup):
             # A group within a group is found by the outermost name, which is the program's.
             typer.echo(f"{ctx.find_root().command.name or 'spreadscan'}: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except UsageError as error:
+            raise typer.Exit(_tell_usage(error)) from None
+        except KeyboardInterrupt:
+            # What was asked for may have been done or not: asking again is safe.
+            name = ctx.find_root().command.name or "spreadscan"
+            typer.echo(f"{name}: interrupted", err=True)
+            raise typer.Exit(EXIT_TEMPORARY) from None
 
 
 def command_group(name: str, summary: str, places: Mapping[str, str] | None = None) -> typer.Typer:
@@ -88,18 +113,40 @@ def run_group(app: typer.Typer) -> int:
         from typer.completion import completion_init  # type: ignore[attr-defined] # re-exported
 
         completion_init()
+    take_standard_output()
     try:
-        return app(standalone_mode=False) or 0
+        status = app(standalone_mode=False) or 0
+        sys.stdout.flush()
     except UsageError as error:
+        return _tell_usage(error)
+    except OutputRefused as error:
+        typer.echo(f"{app.info.name}: {error}", err=True)
+        return error.exit_code
+    return int(status)
+
+
+def _tell_usage(error: Any) -> int:
+    """Say in one line what is wrong with a command line; return its exit status."""
+    words = _words(error)
+    if "\n" in words:
+        # No command at all was named, and what was found instead is the whole of --help.
         error.show()
-        return EXIT_USAGE
-    except typer.Abort:
-        return EXIT_FAILED
+    else:
+        path = error.ctx.command_path if error.ctx is not None else "spreadscan"
+        typer.echo(f"{path}: {words}; see {path} --help", err=True)
+    return EXIT_USAGE
+
+
+def _words(error: Any) -> str:
+    if isinstance(error, UsageError):
+        words = str(error.format_message()).removeprefix("Invalid value: ")
+        return words[:1].lower() + words[1:].rstrip(".")
+    return str(error)
 
 
 def _alone(name: str, function: Callable[..., Any]) -> typer.Typer:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(name, epilog=EXIT_TABLE)(function)
+    app.command(name, cls=Command, epilog=EXIT_TABLE)(function)
     return app
 
 

@@ -9,7 +9,7 @@ import typer
 
 from spreadscan.cli.duration import parse_duration_s
 from spreadscan.config import load_config
-from spreadscan.errors import EXIT_NOT_RUNNING
+from spreadscan.errors import EXIT_NOT_RUNNING, SpreadscanError
 from spreadscan.ops.history import OPEN, EpisodeQuery, History
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.tracker.episode import Ending
@@ -55,6 +55,12 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
 _DAYS = re.compile(r"(\d+(?:\.\d+)?)d", re.ASCII)
 
 
+class NoHistory(SpreadscanError):  # noqa: N818 - named for what happened, as in errors.py
+    """No tracker has written anything yet."""
+
+    exit_code = EXIT_NOT_RUNNING
+
+
 def query_of(
     symbol: str | None,
     direction: str | None,
@@ -79,13 +85,16 @@ def query_of(
 
 
 def open_history(config: Path, *, is_sim: bool) -> History:
-    """Open the configuration's history; where there is none, say so and exit 3."""
+    """Open the configuration's history.
+
+    Raises:
+        NoHistory: there is none yet.
+    """
     tree = load_config(config, is_sim=is_sim)
     try:
         return History(tree.path(tree.tracker.data_dir))
     except FileNotFoundError as error:
-        typer.echo(f"spread-ctl: {error}", err=True)
-        raise typer.Exit(EXIT_NOT_RUNNING) from None
+        raise NoHistory(str(error)) from None
 
 
 def tell_troubles(history: History) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from spreadscan.cli.duration import parse_duration_s
 from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim
+from spreadscan.cli.standard_output import is_reader_gone
 from spreadscan.config import load_config
 from spreadscan.errors import EXIT_NOT_RUNNING, EXIT_TEMPORARY, SpreadscanError
 from spreadscan.ops import services
@@ -122,7 +123,13 @@ def logs(  # noqa: PLR0913 - one parameter is one option of the command line
     if services.keeper_of(tree) is Keeper.SYSTEMD:
         names = names or tuple(row.name for row in watched_programs(tree))
         command = journal_command(names, lines, follows=follow)
-        os.execvp(command[0], command + (["--output=json"] if as_json else []))  # noqa: S606
+        command += ["--output=json"] if as_json else []
+        try:
+            os.execvp(command[0], command)  # noqa: S606 - the words are the topology's
+        except OSError as error:
+            raise services.SteeringRefused(
+                f"{command[0]}: found {error.strerror}, expected systemd's journal", EXIT_TEMPORARY
+            ) from None
     files = log_files(tree, names)
     if not files:
         raise services.SteeringRefused(
@@ -131,13 +138,18 @@ def logs(  # noqa: PLR0913 - one parameter is one option of the command line
         )
     width = max(map(len, files))
     try:
-        for name, line in log_lines(files, lines, follows=follow):
+        for name, line in log_lines(files, lines, lambda: follow and not is_reader_gone()):
             if as_json:
                 typer.echo(orjson.dumps({"program": name, "line": line}).decode())
             else:
                 typer.echo(f"{name:{width}} | {line}" if len(files) > 1 else line)
     except KeyboardInterrupt:
         return
+    except OSError as error:
+        raise services.SteeringRefused(
+            f"{error.filename}: found {error.strerror}, expected a log of `spreadscan up`",
+            EXIT_TEMPORARY,
+        ) from None
 
 
 def _tell(outcome: Steered, timeout_s: float, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import orjson
 import typer
 
 from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim
+from spreadscan.cli.standard_output import is_reader_gone
 from spreadscan.config import Config, load_config
 from spreadscan.errors import EXIT_DEGRADED, EXIT_NOT_RUNNING
 from spreadscan.ops.processes_now import RUNNING
@@ -68,15 +69,24 @@ def _watch(config: Config, source: str | None, *, is_verbose: bool, as_json: boo
 
     try:
         if as_json:
-            while True:
+            while not is_reader_gone():
                 sys.stdout.write(_json(look(), source) + "\n")
                 sys.stdout.flush()
                 time.sleep(WATCH_S)
+            return
+        from rich.console import Console
         from rich.live import Live
 
         from spreadscan.cli.status_view import drawn
 
-        with Live(screen=True, auto_refresh=False) as screen:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            while not is_reader_gone():
+                console.print(drawn(look(), source, is_verbose=is_verbose), "")
+                sys.stdout.flush()
+                time.sleep(WATCH_S)
+            return
+        with Live(console=console, screen=True, auto_refresh=False) as screen:
             while True:
                 screen.update(drawn(look(), source, is_verbose=is_verbose), refresh=True)
                 time.sleep(WATCH_S)

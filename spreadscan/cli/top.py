@@ -15,6 +15,7 @@ from rich.text import Text
 from spreadscan.cli.board_view import Choice, board_screen, plain_line, routes_that_fit
 from spreadscan.cli.keys import Keys
 from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim
+from spreadscan.cli.standard_output import is_reader_gone
 from spreadscan.config import Config, load_config
 from spreadscan.errors import SpreadscanError
 from spreadscan.ops import holding
@@ -72,7 +73,7 @@ def _began_ns(config: Config) -> int:
 
 
 def _print_lines(board: Board, *, as_json: bool) -> None:
-    while True:
+    while not is_reader_gone():
         state = board.read(PLAIN_ROUTES)
         line = orjson.dumps(msgspec.to_builtins(state, str_keys=True)).decode()
         sys.stdout.write((line if as_json else plain_line(state)) + "\n")

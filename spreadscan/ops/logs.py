@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from spreadscan.config import Config
@@ -29,10 +29,17 @@ def log_files(config: Config, names: Sequence[str]) -> dict[str, Path]:
     return {name: file for name, file in files.items() if file.is_file()}
 
 
-def log_lines(files: dict[str, Path], lines: int, *, follows: bool) -> Iterator[tuple[str, str]]:
-    """Return the last lines of each file with its name, and then, if asked, each new one for ever.
+def log_lines(
+    files: dict[str, Path], lines: int, is_wanted: Callable[[], bool]
+) -> Iterator[tuple[str, str]]:
+    """Return the last lines of each file with its name, and then each new one while it is wanted.
 
     A file that begins anew, with its program's supervisor, is read from its beginning.
+
+    Args:
+        files: by name.
+        lines: of each to begin with.
+        is_wanted: asked before each look at what is new.
     """
     offsets = {}
     for name, file in files.items():
@@ -40,7 +47,7 @@ def log_lines(files: dict[str, Path], lines: int, *, follows: bool) -> Iterator[
             for line in deque(stream, maxlen=lines):
                 yield name, line.decode(errors="replace").rstrip("\n")
             offsets[name] = stream.tell()
-    while follows:
+    while is_wanted():
         for name, file in files.items():
             if file.stat().st_size < offsets[name]:
                 offsets[name] = 0

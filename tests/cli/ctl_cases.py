@@ -92,6 +92,18 @@ class Site:
             until(lambda name=name: self.slot(name).universe_generation > 0, f"{name} in its loop")
         return processes
 
+    def hold(self, name):
+        """Let a process that does nothing be a program, as far as its lock tells."""
+        code = (
+            "import pathlib, sys, time; from spreadscan.runtime.lock import RoleLock;"
+            "lock = RoleLock(pathlib.Path(sys.argv[1]), sys.argv[2]); print(flush=True);"
+            "time.sleep(600)"
+        )
+        command = [sys.executable, "-c", code, str(self.run_dir), name]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self.started.append(process)
+        process.stdout.read(1)
+
     def ctl(self, *arguments):
         """Start ``spread-ctl`` as a process."""
         return subprocess.Popen(

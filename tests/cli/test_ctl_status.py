@@ -148,7 +148,7 @@ def test_last_words_of_a_dead_process_with_a_fresh_slot_are_not_shown(config, ok
 
 @pytest.mark.parametrize("options", [("--verbose",), ("--source", "kraken_spot")])
 def test_wrong_options_are_usage_errors(config, options):
-    assert ctl(config, *options).exit_code == 2
+    assert ctl(config, *options).exit_code == 64
 
 
 def test_engine_and_tracker_alone_have_no_prices(site):

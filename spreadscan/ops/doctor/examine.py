@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from spreadscan.config import Config
-from spreadscan.errors import EXIT_DEGRADED, EXIT_DOWN
+from spreadscan.errors import EXIT_DEGRADED, EXIT_DOWN, SpreadscanError
 from spreadscan.exchanges import Source
 from spreadscan.manners.allowances import governor_words
 from spreadscan.ops.doctor.clock_sync import clock_check, kernel_clock
@@ -88,5 +88,8 @@ def _one(
 def _sheltered(name: str, check: Check) -> list[Finding]:
     try:
         return check()
+    except SpreadscanError as error:
+        # Most of all somebody who may not look: the other checks can still say what they see.
+        return [fail(name, str(error), "look at it as the programs' user, or as root")]
     except (OSError, ValueError) as error:
         return [fail(name, f"could not be checked: {error}", "tell the maintainers what this says")]
