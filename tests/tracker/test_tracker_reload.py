@@ -15,6 +15,13 @@ from spreadscan.shm.counters import TrackerCounter
 def host(make_config):
     overrides = {"tracker.snapshot_interval_ms": 5, "engine.max_leg_age_ms": 3_600_000}
     subject = Host(make_config(overrides))
+
+    def configure(more):
+        sim = subject.config.sim
+        same = {"sim.rest_base": sim.rest_base, "sim.ws_base": sim.ws_base}
+        assert make_config(overrides | same | more) == subject.config_file
+
+    subject.configure = configure
     yield subject
     subject.close()
 
@@ -77,3 +84,21 @@ def test_opening_of_a_symbol_that_left_before_it_was_taken_keeps_its_name(host):
     until(host.episodes, "the opening is taken")
 
     until(lambda: endings(host) == [("COIN0-USDT", "delisted")], "it is ended")
+
+
+def test_shorter_life_that_is_taken_over_ends_what_is_open_and_too_old(host):
+    engine = Engine(host.regions, host.direction, random.Random(5))
+    child = host.start()
+    engine.open_route(0)
+    until(lambda: endings(host) == [("COIN0-USDT", None)], "an open episode is stored")
+
+    host.configure({"tracker.max_life_s": 0.05})
+    generation = ControlWriter(host.regions.control).ask_for_reload()
+    until(lambda: host.health().obeyed_generation == generation, "obedience")
+    until(lambda: host.counter(TrackerCounter.EPISODES_OPEN) == 0, "its end")
+    until(lambda: endings(host)[0][1] is not None, "the ending is stored")
+    child.terminate()
+
+    assert child.wait(timeout=10) == 0
+    assert endings(host) == [("COIN0-USDT", "expired")]
+    assert host.counter(TrackerCounter.EPISODES_EXPIRED) == 1
