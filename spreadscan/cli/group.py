@@ -7,6 +7,7 @@ importing them: then each invocation imports its own command alone, which is mos
 command costs.
 """
 
+import inspect
 import json
 import os
 import sys
@@ -62,9 +63,9 @@ class OneLineErrors(TyperGroup):
             return super().get_command(ctx, cmd_name)
         module, _, name = self.places[cmd_name].partition(":")
         found = getattr(import_module(module), name)
-        return typer.main.get_command(
-            found if isinstance(found, typer.Typer) else _alone(cmd_name, found)
-        )
+        if isinstance(found, typer.Typer):
+            return typer.main.get_command(found)
+        return _with_arguments_explained(typer.main.get_command(_alone(cmd_name, found)), found)
 
     def invoke(self, ctx: Any) -> Any:  # type: ignore[explicit-override] # typing has it from 3.12
         """Run the command."""
@@ -146,8 +147,27 @@ def _words(error: Any) -> str:
 
 def _alone(name: str, function: Callable[..., Any]) -> typer.Typer:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(name, cls=Command, epilog=EXIT_TABLE)(function)
+    words = _flowing(function.__doc__ or "")
+    app.command(name, cls=Command, help=words, epilog=EXIT_TABLE)(function)
     return app
+
+
+def _flowing(docstring: str) -> str:
+    """Return a text whose paragraphs fit any width; those marked as such keep their lines."""
+    return "\n\n".join(
+        paragraph if paragraph.startswith("\b") else " ".join(paragraph.split())
+        for paragraph in inspect.cleandoc(docstring).split("\n\n")
+    )
+
+
+def _with_arguments_explained(command: Any, function: Callable[..., Any]) -> Any:
+    """Return a command whose --help says what its arguments are: click 8.5 drops typer's words."""
+    for parameter in command.params:
+        annotation = function.__annotations__.get(parameter.name)
+        for info in getattr(annotation, "__metadata__", ()):
+            if info.help and not parameter.help:
+                parameter.help = info.help
+    return command
 
 
 def _nothing() -> None:

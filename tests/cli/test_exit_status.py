@@ -28,6 +28,16 @@ def test_help_names_every_command_with_what_it_does():
         assert f"│ {name}" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("explain", "As in BTC-USDT."), ("pause", "sources, directions or symbols"),
+     ("restart", "Programs, by their name"), ("episode", "As `history` shows it."),
+     ("completion", "Which shell.")],
+)  # fmt: skip
+def test_help_says_what_arguments_are(name, words):
+    assert words in CliRunner().invoke(app, [name, "--help"], env=WIDE).stdout
+
+
 def test_readme_has_the_same_table():
     text = README.read_text(encoding="utf-8")
 
