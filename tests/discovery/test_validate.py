@@ -263,7 +263,7 @@ def test_certificate_of_an_unknown_authority_fails_the_source(in_world, tmp_path
         assert "CERTIFICATE_VERIFY_FAILED" in found["okx_spot"].failure
 
     in_world(
-        body, window_s=0.2, tls=server_context(tmp_path / "ca.pem"), trust=Trust(None)
+        body, window_s=3.0, tls=server_context(tmp_path / "ca.pem"), trust=Trust(None)
     )  # fmt: skip
 
 
