@@ -5,8 +5,6 @@ host that cannot do that skips them and says why.
 """
 
 import contextlib
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -57,28 +55,27 @@ def _scenario_goes_on(request):
         pytest.skip(f"{failed_scenarios[scenario.args[0]]} failed before")
 
 
-@pytest.fixture(scope="session")
-def _able_host():
-    """Whether this host can build and run machines; what it lacks is said in one line."""
-    from machine_images import is_root, root_file_system  # noqa: PLC0415 - only where these run
+@pytest.fixture(scope="module")
+def _able_host(request):
+    """Whether this host can build and run the machine; what is in the way is said in one line."""
+    from able_host import why_no_box, why_no_machine  # noqa: PLC0415 - only where these run
+    from machine_images import disk_image  # noqa: PLC0415
 
-    # A run that is told to end gives its machines back like one that is interrupted.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if not is_root():
-        pytest.skip("this host cannot run machines: found an ordinary user, expected root")
-    if shutil.which("apt-get") is None:
-        pytest.skip("this host cannot build machines: found no apt-get, expected Debian or Ubuntu")
-    try:
-        root_file_system()
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
-        pytest.skip(f"this host cannot build machines: {error}")
-    probe = f"spreadprobe-{os.getpid()}"
-    tried = subprocess.run(
-        f"ip netns add {probe} && ip netns delete {probe} && unshare --mount --pid --fork true",
-        shell=True, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if tried.returncode != 0:
-        pytest.skip(f"this host cannot run machines: no namespaces here ({tried.stderr.strip()})")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    if request.node.get_closest_marker("scenario").args[0] == "box":
+        reason = why_no_box()
+    else:
+        reason = why_no_machine(disk_image)
+    if reason:
+        pytest.skip(f"this host cannot run machines: {reason}")
+
+
+def _end(*_):
+    """Give machines back as after an interruption, and not be interrupted in that."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")

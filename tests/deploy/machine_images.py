@@ -2,6 +2,7 @@
 
 The cache is keyed by everything an image is made from, so a changed list of packages is a new
 image. Nothing of it belongs into the repository. What the host lacks for building is installed.
+One process at a time installs and builds: packages and memory are the host's.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,10 @@ BARE = (
     "kmod", "procps", "ca-certificates", "sudo", "locales",
 )  # fmt: skip
 BROUGHT = ("python3-venv", "bash-completion", "chrony", "polkitd", "prometheus-node-exporter")
+# What the guide tells an operator to install.
+GUIDED = ("sqlite3",)
+# An image that nobody has used for so long is not wanted any more; a younger one may be in use.
+UNUSED_S = 7 * 86_400
 
 
 def is_root() -> bool:
@@ -49,16 +55,17 @@ def install_on_this_host(*packages: str) -> None:
     if not missing:
         return
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-qq"], check=True, timeout=300, env=environment)
-    subprocess.run(
-        ["apt-get", "install", "-qq", "--no-install-recommends", "-y", *missing],
-        check=True, timeout=600, env=environment, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+    for words in (["update"], ["install", "--no-install-recommends", "-y", *missing]):
+        subprocess.run(
+            [*apt, *words], check=True, timeout=900, env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
 def build_lock() -> Iterator[None]:
-    """Let one test run at a time build images."""
+    """Let one process at a time install and build."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -66,19 +73,25 @@ def build_lock() -> Iterator[None]:
 
 
 def cached(kind: str, *made_from: str) -> Path:
-    """Return where an image made from these things is, or will be; older ones of its kind go."""
+    """Return where an image made from these things is, or will be; others go when long unused."""
     key = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:12]
+    image = CACHE / f"{kind}-{key}"
+    for own in CACHE.glob(f"{image.name}*"):
+        os.utime(own)
     for other in CACHE.glob(f"{kind}-*"):
-        if not other.name.startswith(f"{kind}-{key}"):
+        is_unused = time.time() - other.stat().st_mtime > UNUSED_S
+        if is_unused and not other.name.startswith(image.name):
             shutil.rmtree(other) if other.is_dir() else other.unlink()
-    return CACHE / f"{kind}-{key}"
+    return image
 
 
 def root_file_system() -> Path:
     """Return a folder with a bare Debian; built when it is not in the cache (about two minutes)."""
-    install_on_this_host("mmdebstrap", "systemd-container", "iproute2", "openssh-client")
-    packages = ",".join((*BARE, *BROUGHT))
+    packages = ",".join((*BARE, *BROUGHT, *GUIDED))
     with build_lock():
+        install_on_this_host(
+            "mmdebstrap", "systemd-container", "iproute2", "openssh-client", "socat"
+        )
         folder = cached("box", SUITE, packages)
         if folder.is_dir():
             return folder
@@ -132,11 +145,11 @@ def disk_image() -> Path:
     Without loop devices or mounts: the file system is filled while it is made, and the boot loader
     stands where grub-install would embed it.
     """
-    install_on_this_host(
-        "mmdebstrap", "qemu-system-x86", "qemu-utils", "fdisk", "e2fsprogs", "openssh-client"
-    )
     packages = ",".join((*BARE, *BROUGHT, *KERNEL))
     with build_lock():
+        install_on_this_host(
+            "mmdebstrap", "qemu-system-x86", "qemu-utils", "fdisk", "e2fsprogs", "openssh-client"
+        )
         image = cached("disk", SUITE, packages, DEFAULT_GRUB, FIRST_MENU, NETWORK, str(DISK_MIB))
         if image.is_file():
             return image
