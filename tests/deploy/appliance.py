@@ -9,13 +9,6 @@ from ssh_way import SshWay
 __all__ = ["Appliance"]
 
 POLL_S = 0.25
-LEDGER = """
-import json
-from pathlib import Path
-from spreadscan.ops.ledger import LedgerReader
-with LedgerReader(Path("/var/lib/spreadscan/data")) as ledger:
-    print(json.dumps({row.episode_id: row.ending for row in ledger.recent_episodes(1_000_000)}))
-"""
 
 
 class Appliance:
@@ -61,9 +54,8 @@ class Appliance:
 
     def episodes(self) -> dict[int, str | None]:
         """Return how every episode ended, by id; None is open."""
-        python = "$(readlink -f /opt/spreadscan/current/bin)/python"
-        told = self.ssh.run(f"{python} - <<'END'\n{LEDGER}\nEND", user="alice").stdout
-        return {int(episode): ending for episode, ending in json.loads(told).items()}
+        told = self.ssh.run("spread-ctl history --limit 1000000 --json", user="alice").stdout
+        return {row["episode_id"]: row["ending"] for row in json.loads(told)["episodes"]}
 
     def open_episodes(self) -> set[int]:
         """Return the ids of those that are open."""

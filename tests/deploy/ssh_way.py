@@ -1,6 +1,8 @@
 """The way into a machine: a key, an ssh_config and one shared connection, all in a folder."""
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["SshWay", "make_key"]
@@ -75,6 +77,19 @@ class SshWay:
         if check and ran.returncode != 0:
             raise AssertionError(f"{' '.join(command)}: {ran.returncode}\n{ran.stdout}{ran.stderr}")
         return ran
+
+    @contextlib.contextmanager
+    def following(self, command: str, user: str, timeout_s: float = 120) -> Iterator[Iterator[str]]:
+        """Run a command that goes on for ever; its lines come until the time is up."""
+        with subprocess.Popen(
+            ["ssh", "-F", self.config, "-l", user, self.host, f"timeout {timeout_s:g} {command}"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            try:
+                yield iter(process.stdout)
+            finally:
+                process.terminate()
 
     def ansible_variables(self) -> dict[str, str]:
         """How Ansible gets there."""

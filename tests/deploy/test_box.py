@@ -4,6 +4,8 @@ A story in order: each test begins where the one before ended. The simulated exc
 the box, in its network; everything else is what a real host would have.
 """
 
+import copy
+import functools
 import os
 import re
 import signal
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from appliance import Appliance
-from plays import ANSIBLE, play, write_inventory
+from plays import ANSIBLE, REPOSITORY, play, write_inventory
 from wheelhouses import as_version
 
 pytestmark = [pytest.mark.deploy, pytest.mark.scenario("box"), pytest.mark.timeout(1500)]
@@ -27,6 +29,8 @@ NOT_OF_A_CONTAINER = [
     "net.core.netdev_max_backlog", "net.core.rmem_max", "net.core.wmem_max", "vm.stat_interval",
     "vm.swappiness",
 ]  # fmt: skip
+MEXC_REST_PORT, MEXC_WS_PORT = 18490, 18491
+OTHER_LAYOUT = "\nLAYOUT_VERSION += 1\n"
 BROKEN_ENGINE = '\nraise RuntimeError("this version does not work")\n'
 # What an appliance may leave in a file system, listed before and after.
 LEFT = (
@@ -34,6 +38,15 @@ LEFT = (
     "/var/lib/spreadscan "
     "-not -type d -not -path '/root/.ansible*' -not -name '*-' 2>/dev/null | sort"
 )
+
+# Says what a command took, and ends as it did.
+CHILD_MEMORY = """\
+import resource, subprocess, sys
+ended = subprocess.call(sys.argv[1:])
+print(f"peak {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss} KiB")
+sys.exit(ended)
+"""
+NOT_RUNNING = 3
 
 measured = {}
 
@@ -71,13 +84,27 @@ def _exchanges(box, workshop, simulator):
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def way_to_mexc(box):
+    """The only way from the box to one of the exchanges; may be cut."""
+    from relay import Relay  # noqa: PLC0415
+
+    way = Relay(box, {MEXC_REST_PORT: 18480, MEXC_WS_PORT: 18481})
+    way.open()
+    yield way
+    way.cut()
+
+
 @pytest.fixture(scope="module")
 def variables(simulated_settings, wheelhouse):
+    settings = simulated_settings()
+    elsewhere = simulated_settings(rest_port=MEXC_REST_PORT, ws_port=MEXC_WS_PORT)
+    settings["exchanges"]["exchanges"]["mexc"] = elsewhere["exchanges"]["exchanges"]["mexc"]
     return {
         "os_tuning_update_package_lists": False,
         "os_tuning_ignored_sysctls": NOT_OF_A_CONTAINER,
         "spreadscan_operators": ["alice"],
-        "spreadscan_settings": simulated_settings(),
+        "spreadscan_settings": settings,
         "spreadscan_wheelhouse": str(wheelhouse),
     }
 
@@ -154,23 +181,30 @@ def test_check_mode_on_the_bare_host_changes_nothing(box, inventory, quick, befo
     assert set(box.ssh.run(LEFT, check=False).stdout.splitlines()) == before
 
 
-def test_interrupted_play_is_continued_by_the_next(box, inventory, quick, appliance):
-    environment = {**os.environ, **quick, "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg")}
-    scripts = Path(sys.executable).parent
-    interrupted = subprocess.Popen(
-        [scripts / "ansible-playbook", "--inventory", inventory, ANSIBLE / "site.yml"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ANSIBLE,
-        env=environment, start_new_session=True,
-    )  # fmt: skip
-    for line in interrupted.stdout:
-        if "Install exactly these wheels" in line:
-            break
-    os.killpg(interrupted.pid, signal.SIGKILL)
-    interrupted.wait()
-    interrupted.stdout.close()
+def test_play_that_is_interrupted_while_it_installs_leaves_nothing_half(box, inventory, quick):
+    interrupt("site.yml", inventory, quick, at="Install exactly these wheels")
 
     assert box.ssh.run("ls /opt/spreadscan/venvs/*/.complete", check=False).returncode != 0
     assert box.ssh.run("test -e /opt/spreadscan/current", check=False).returncode != 0
+
+
+def interrupt(book, inventory, environment, at):
+    """Run a playbook and kill it when it comes to a task."""
+    program = Path(sys.executable).with_name("ansible-playbook")
+    running = subprocess.Popen(
+        [program, "--inventory", inventory, ANSIBLE / book],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ANSIBLE,
+        env={**os.environ, **environment, "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg")},
+        start_new_session=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    with running:
+        said = []
+        for line in running.stdout:
+            said.append(line)
+            if f"{at}]" in line:
+                break
+        os.killpg(running.pid, signal.SIGKILL)
+    assert f"{at}]" in said[-1], "".join(said)[-3000:]
 
 
 def test_bare_host_becomes_the_appliance(inventory, appliance):
@@ -264,19 +298,55 @@ def test_member_of_the_group_steers_without_root(box, appliance):
     assert appliance.inactive() == []
 
 
-@pytest.mark.parametrize("command", ["status", "pause --reason drill", "reload"])
+def test_member_stops_starts_and_restarts_single_programs(box, appliance):
+    stopped, restarted = "feed@mexc-spot.service", "spread-engine.service"
+    before = appliance.main_pids()
+
+    box.ssh.run("spread-ctl stop mexc_spot", user="alice")
+    # What systemd is about to start again is activating, not dead.
+    assert appliance.show(stopped, "ActiveState", "SubState", "Result") == {
+        "ActiveState": "inactive", "SubState": "dead", "Result": "success",
+    }  # fmt: skip
+    box.ssh.run("spread-ctl start mexc_spot", user="alice")
+    box.ssh.run("spread-ctl restart spread-engine", user="alice")
+
+    after = appliance.main_pids()
+    assert {unit for unit in after if after[unit] != before[unit]} == {stopped, restarted}
+    assert appliance.inactive() == []
+
+
+def test_member_follows_what_programs_say(box):
+    said = box.ssh.run("spread-ctl logs --lines 3 spread-engine", user="alice").stdout
+    follow = "spread-ctl logs --follow --lines 1 spread-tracker"
+    with box.ssh.following(follow, user="alice") as lines:
+        first = next(lines)
+        box.ssh.run("spread-ctl restart spread-tracker", user="alice")
+        has_started = any("Started spread-tracker.service" in line for line in lines)
+
+    assert "spread-engine" in said
+    assert first
+    assert has_started
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status", "pause --reason drill", "reload", "start", "stop okx_spot", "restart", "shutdown",
+     "logs"],
+)  # fmt: skip
 def test_somebody_else_is_refused_in_one_clear_line(box, command):
     refused = box.ssh.run(f"spread-ctl {command}", user="mallory", check=False)
 
     assert refused.returncode in {75, 78}
+    assert refused.stdout == ""
     assert len(refused.stderr.strip().splitlines()) == 1
     assert "ermi" in refused.stderr or "member" in refused.stderr
 
 
-def test_somebody_else_cannot_steer_units(box):
+def test_somebody_else_cannot_steer_units(box, appliance):
     refused = box.ssh.run("systemctl restart spread-engine.service", user="mallory", check=False)
 
     assert refused.returncode != 0
+    assert appliance.inactive() == []
 
 
 def test_hung_feed_is_killed_by_its_watchdog_and_comes_back(box, appliance):
@@ -352,17 +422,97 @@ def reload_journal(box):
     return box.ssh.run("journalctl --no-pager --unit=spreadscan-reload.service --lines=5").stdout
 
 
-def test_upgrade_loses_no_open_episode(box, workshop, variables, quick, appliance, wheelhouse):
+def test_shutdown_holds_until_start_and_open_episodes_go_on(box, appliance):
+    opened = appliance.open_episodes()
+
+    box.ssh.run("spread-ctl shutdown", user="alice")
+
+    states = {
+        tuple(appliance.show(unit, "ActiveState", "SubState").values())
+        for unit in ["spreadscan.target", *appliance.services()]
+    }
+    again = box.ssh.run("spread-ctl shutdown", user="alice", check=False)
+    assert states == {("inactive", "dead")}
+    assert again.returncode == NOT_RUNNING
+    assert appliance.status() == NOT_RUNNING
+
+    # A night passes: what was written so far is the day before's.
+    box.ssh.run(
+        "cd /var/lib/spreadscan/data; for file in ledger-*; do "
+        'mv "$file" "${file/-20??-??-??/-$(date --utc --date=yesterday +%F)}"; done'
+    )
+    box.ssh.run("spread-ctl start", user="alice")
+
+    assert appliance.inactive() == []
+    require_kept(appliance, opened)
+
+
+def test_compaction_archives_a_finished_day_within_its_memory(box, appliance):
+    unit, folder = "ledger-compaction.service", "/run/systemd/system/ledger-compaction.service.d"
+    appliance.wait("a second part", lambda: len(files(box, "data/ledger-*.sqlite3")) > 1)
+    episodes = set(appliance.episodes())
+    shown = appliance.show(unit, "ExecStart", "MemoryMax")
+    command = re.search(r"argv\[\]=(.*?) ;", shown["ExecStart"])[1]
+
+    # The same command under the same confinement, by one who says how much memory it took.
+    box.ssh.run(f"mkdir -p {folder}; cat > {folder}/child_memory.py <<'END'\n{CHILD_MEMORY}END")
+    own = f"[Service]\nExecStart=\nExecStart=python3 {folder}/child_memory.py {command}\n"
+    box.ssh.run(f"cat > {folder}/measured.conf <<'END'\n{own}END\nsystemctl daemon-reload")
+    box.ssh.run(f"systemctl start {unit}")
+    box.ssh.run(f"rm -r {folder}; systemctl daemon-reload")
+
+    said = box.ssh.run(f"journalctl --no-pager --output=cat --unit={unit} --lines=20").stdout
+    peak_kib = int(re.search(r"peak (\d+) KiB", said)[1])
+    measured["compaction_mib"] = peak_kib / 1024
+    assert "snapshots" in said
+    assert peak_kib * 1024 < int(shown["MemoryMax"])
+    assert files(box, "data/history/*-episodes.parquet")
+    assert episodes <= appliance.episodes().keys()
+
+
+def files(box, pattern):
+    """Return what there is of the appliance's data by that name."""
+    return box.ssh.run(f"ls -d /var/lib/spreadscan/{pattern}", check=False).stdout.split()
+
+
+def test_backup_and_restore_of_the_guide_bring_every_episode_back(box, appliance):
+    backup, restore = guide_commands("# backup"), guide_commands("# restore")
+
+    opened = appliance.open_episodes()
+    box.ssh.run(backup)
+    box.ssh.run(restore)
+
+    assert appliance.inactive() == []
+    assert files(box, "data-before/ledger-*.sqlite3")
+    require_kept(appliance, opened)
+    appliance.wait("all green", lambda: appliance.status("alice") == 0)
+
+
+def guide_commands(beginning):
+    """Return the block of commands that begins so in docs/deployment.md, to end where one fails."""
+    text = (REPOSITORY / "docs/deployment.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    [commands] = [block for block in blocks if block.startswith(beginning)]
+    return f"set -e\n{commands}"
+
+
+def test_interrupted_upgrade_is_finished_by_the_next_play_and_loses_no_open_episode(
+    box, workshop, variables, quick, appliance, wheelhouse
+):
     release, opened = appliance.release(), appliance.open_episodes()
     newer = as_version(wheelhouse, workshop, "0.1.8", {})
     inventory = write_inventory(
         workshop / "newer.json", box.ssh, {**variables, "spreadscan_wheelhouse": str(newer)}
     )
+    before = appliance.main_pids()
 
+    interrupt("site.yml", inventory, quick, at="Restart in order")
     play("site.yml", inventory, environment=quick).require_success()
 
+    after = appliance.main_pids()
     assert release.startswith("0.1.0-")
     assert appliance.release().startswith("0.1.8-")
+    assert not [unit for unit in after if after[unit] == before[unit]], "one runs the old release"
     assert appliance.inactive() == []
     require_kept(appliance, opened)
     appliance.wait("all green", lambda: appliance.status() == 0)
@@ -376,6 +526,93 @@ def require_kept(appliance, opened):
     assert {episodes[episode] for episode in opened} <= {None, "converged", "expired"}
 
 
+def test_upgrade_to_another_layout_makes_new_regions_and_loses_no_open_episode(
+    box, workshop, variables, quick, appliance, wheelhouse
+):
+    made_before, opened = regions(box), appliance.open_episodes()
+    other = as_version(wheelhouse, workshop, "0.2.0", {"spreadscan/shm/layout.py": OTHER_LAYOUT})
+    inventory = write_inventory(
+        workshop / "layout.json", box.ssh,
+        {**variables, "spreadscan_wheelhouse": str(other), "spreadscan_releases_kept": 0},
+    )  # fmt: skip
+
+    play("site.yml", inventory, environment=quick).require_success()
+
+    assert appliance.release().startswith("0.2.0-")
+    assert appliance.inactive() == []
+    assert not regions(box) & made_before
+    require_kept(appliance, opened)
+    appliance.wait("all green", lambda: appliance.status() == 0)
+    # None is kept but the one that runs and the one to go back to.
+    assert versions(box, "releases") == ["0.1.8", "0.2.0"]
+    assert versions(box, "venvs") == ["0.1.8", "0.2.0"]
+
+
+def regions(box):
+    """Return what tells regions from others of the same names."""
+    return set(box.ssh.run("stat --format=%i,%W /dev/shm/spreadscan.*").stdout.split())
+
+
+def versions(box, kind):
+    """Return the versions of the releases or environments on disk."""
+    names = box.ssh.run(f"ls -F /opt/spreadscan/{kind} | grep /$").stdout.split()
+    return sorted(name.split("-")[0] for name in names)
+
+
+def test_exchange_that_is_away_takes_no_release_back(
+    box, workshop, variables, quick, appliance, way_to_mexc
+):
+    release = appliance.release()
+    changed = with_setting(variables, "config", "engine", "open_net_bps", 6.0)
+    inventory = write_inventory(
+        workshop / "away.json", box.ssh,
+        {**changed, "spreadscan_wheelhouse": str(workshop / "wheelhouse-0.2.0")},
+    )  # fmt: skip
+    way_to_mexc.cut()
+
+    recap = play(
+        "site.yml", inventory, "--tags", "spreadscan,units", environment=quick
+    ).require_success()
+
+    said = " ".join(recap.output.split())
+    assert "exchanges that do not answer: mexc_spot rest: " in said, said[-3000:]
+    assert appliance.release() != release
+    assert {name.split(" ")[0] for name in appliance.inactive()} <= {
+        "feed@mexc-spot.service", "feed@mexc-futures.service",
+    }  # fmt: skip
+    way_to_mexc.open()
+    appliance.wait("every unit active", lambda: not appliance.inactive())
+    appliance.wait("all green", lambda: appliance.status() == 0)
+
+
+def with_setting(variables, *path_and_value):
+    """Return variables of an inventory with one setting changed."""
+    *path, name, value = path_and_value
+    settings = copy.deepcopy(variables["spreadscan_settings"])
+    functools.reduce(lambda tree, key: tree.setdefault(key, {}), path, settings)[name] = value
+    return {**variables, "spreadscan_settings": settings}
+
+
+def test_release_that_alone_cannot_reach_an_exchange_is_not_let_in(
+    box, workshop, variables, quick, appliance
+):
+    release, pids = appliance.release(), appliance.main_pids()
+    mistyped = "ws://127.0.0.1:9/okx_spot"
+    wrong = with_setting(variables, "exchanges", "exchanges", "okx", "spot", "ws_url", mistyped)
+    inventory = write_inventory(
+        workshop / "unreached.json", box.ssh,
+        {**wrong, "spreadscan_wheelhouse": str(workshop / "wheelhouse-0.2.0")},
+    )  # fmt: skip
+
+    recap = play("site.yml", inventory, "--tags", "spreadscan,units", environment=quick)
+
+    said = " ".join(recap.output.split())
+    assert recap.failed == 1
+    assert f"found okx_spot websocket: {mistyped}: Connection refused" in said, said[-3000:]
+    assert f"as {release} has it, which goes on running" in said
+    assert (appliance.release(), appliance.main_pids()) == (release, pids)
+
+
 def test_release_that_does_not_work_is_rolled_back(
     box, workshop, variables, quick, appliance, wheelhouse
 ):
@@ -385,7 +622,7 @@ def test_release_that_does_not_work_is_rolled_back(
     )
     inventory = write_inventory(
         workshop / "broken.json", box.ssh,
-        {**variables, "spreadscan_wheelhouse": str(broken), "units_start_timeout_s": 8},
+        {**variables, "spreadscan_wheelhouse": str(broken)},
     )  # fmt: skip
 
     recap = play("site.yml", inventory, environment=quick)
@@ -398,10 +635,12 @@ def test_release_that_does_not_work_is_rolled_back(
     assert appliance.inactive() == []
 
 
-def test_operator_goes_back_to_the_release_before(inventory, quick, appliance):
+def test_operator_goes_back_to_the_release_before(box, inventory, quick, appliance):
+    release, before = appliance.release(), box.ssh.run("readlink /opt/spreadscan/previous").stdout
+
     play("rollback.yml", inventory, environment=quick).require_success()
 
-    assert appliance.release().startswith("0.1.")
+    assert release != appliance.release() == Path(before.strip()).name
     assert appliance.inactive() == []
     appliance.wait("all green", lambda: appliance.status() == 0)
 
@@ -438,4 +677,6 @@ def test_measured(record_property):
     for name, value in measured.items():
         record_property(name, str(value))
         sys.stderr.write(f"{name}: {value}\n")
-    assert set(measured) == {"converge_s", "second_run_s", "exposure", "restart_s"}
+    assert set(measured) == {
+        "compaction_mib", "converge_s", "exposure", "restart_s", "second_run_s",
+    }  # fmt: skip
