@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -278,6 +279,23 @@ def test_feed_that_is_stopped_gives_its_source_up(programs, exchange, store):
     assert took_s < 2
     assert store.source_epoch(SOURCE) == 2
     assert programs.slot(FEED).state is ProcessState.STOPPED
+
+
+def test_feed_that_waits_for_an_answer_over_rest_ends_within_two_seconds(make_programs, exchange):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        rest = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        programs = make_programs(exchange.port, **{"sim.rest_base": rest})
+        process = programs.start("feed-binance-futures")
+        silent.settimeout(20)
+        visitor, _ = silent.accept()
+        with visitor:
+            assert visitor.recv(1024).startswith(b"GET ")
+
+            status, errors, took_s = programs.finish(process)
+
+    assert status == 0
+    assert took_s < 2
+    assert "Traceback" not in errors
 
 
 def test_second_instance_of_a_feed_is_refused_and_disturbs_nothing(programs, exchange, store):
