@@ -1,5 +1,6 @@
 """``spread-ctl pause``, ``resume`` and ``kill``."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -98,6 +99,9 @@ def kill(
     over restarts until `resume --reason`. Processes go on running; `shutdown` ends them.
     """
     tree = load_config(config, is_sim=sim)
+    # As whoever asks, before anything that could go wrong; what does is told by the second time.
+    with contextlib.suppress(SpreadscanError):
+        holding.pull_brake(tree)
     act_as_owner(tree.path(tree.runtime.run_dir))
     held = holding.kill(tree, reason, parse_duration_s(timeout))
     _tell(held, parse_duration_s(timeout), as_json=as_json)

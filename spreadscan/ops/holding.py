@@ -38,6 +38,7 @@ __all__ = [
     "kill",
     "operations_file",
     "pause",
+    "pull_brake",
     "resume",
     "target_names",
 ]
@@ -142,16 +143,24 @@ def kill(config: Config, reason: str, timeout_s: float) -> Held:
     def change(holds: Holds) -> Holds:
         return holds.but(killed=True, reason=reason)
 
-    generation = None
-    with contextlib.suppress(RegionMissing):
-        writer = ControlWriter(attach_region(config.shm, RegionKind.CONTROL, writable=True))
-        generation = writer.kill()
+    generation = pull_brake(config)
     try:
         return _hold(config, "kill", change, reason, timeout_s)
     except (AlreadyRunning, RunFolderRefused) as error:
         # In force without the lock, and with the file of before.
         holds = change(read_holds(config)[0])
         return _followed(config, holds, generation, timeout_s, trouble=str(error))
+
+
+def pull_brake(config: Config) -> int | None:
+    """Set the word of a kill and nothing else; return its generation, None without a block.
+
+    Raises:
+        RegionError: the block may not be written.
+    """
+    with contextlib.suppress(RegionMissing):
+        return ControlWriter(attach_region(config.shm, RegionKind.CONTROL, writable=True)).kill()
+    return None
 
 
 def held_names(config: Config) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ A lock, a universe or a list of what is held that belongs to root is one that a 
 reload or an operator without root cannot use any more.
 """
 
+import contextlib
 import os
 import pwd
 from pathlib import Path
@@ -30,6 +31,8 @@ def act_as_owner(folder: Path) -> None:
         groups = os.getgrouplist(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
     except KeyError:
         groups = [owner.st_gid]
-    os.setgroups(groups)
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
+    # Where root may not (some containers), it writes under its own name.
+    with contextlib.suppress(PermissionError):
+        os.setgroups(groups)
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)

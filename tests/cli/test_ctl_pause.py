@@ -157,12 +157,13 @@ def test_kill_waits_for_no_operator_who_hangs(running):
     thread.start()
     until(lambda: block(running).is_killed, "the kill")
     took_s = (time.monotonic_ns() - before_ns) / 1e9
-    until(lambda: running.slot(TRACKER).obeyed_generation == 1, "the tracker's word")
+    until(lambda: running.slot(TRACKER).obeyed_generation >= 1, "the tracker's word")
     thread.join(20)
     lock.release()
 
     ((status, out, err),) = seen
-    assert took_s < 0.5
+    # The lock is waited for for two seconds, and later.
+    assert took_s < 1.5
     assert status == 1
     assert out == f"held back: everything, killed (r)\nobeyed by 2: {TRACKER}, {ENGINE}\n"
     assert err.startswith("spread-ctl: in force, but lost with a restart: control: already running")
