@@ -672,11 +672,19 @@ def test_undeploy_leaves_the_data_and_with_purge_nothing(box, inventory, quick, 
     assert "spread" not in box.ssh.run("ps -e -o comm").stdout
 
 
-def test_measured(record_property):
-    """What the closing note of a run names: exposure, restart times, times of the plays."""
-    for name, value in measured.items():
-        record_property(name, str(value))
-        sys.stderr.write(f"{name}: {value}\n")
+def test_measured(record_property, capsys):
+    """Show what the closing note of a run names: exposure, restart times, times of the plays."""
+    with capsys.disabled():
+        for name, value in measured.items():
+            record_property(name, str(value))
+            sys.stdout.write(f"\n{name}: {as_words(value)}")
     assert set(measured) == {
         "compaction_mib", "converge_s", "exposure", "restart_s", "second_run_s",
     }  # fmt: skip
+
+
+def as_words(value):
+    """Return a number, or numbers by name, to be read by people."""
+    if isinstance(value, dict):
+        return "".join(f"\n    {name:<32}{as_words(each)}" for name, each in value.items())
+    return f"{value:.1f}"
