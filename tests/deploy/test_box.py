@@ -47,6 +47,8 @@ print(f"peak {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss} KiB")
 sys.exit(ended)
 """
 NOT_RUNNING = 3
+# The host itself stays as it is.
+RELEASE_ALONE = ("--tags", "spreadscan,units")
 
 measured = {}
 
@@ -182,17 +184,17 @@ def test_check_mode_on_the_bare_host_changes_nothing(box, inventory, quick, befo
 
 
 def test_play_that_is_interrupted_while_it_installs_leaves_nothing_half(box, inventory, quick):
-    interrupt("site.yml", inventory, quick, at="Install exactly these wheels")
+    interrupt(inventory, environment=quick, at="Install exactly these wheels")
 
     assert box.ssh.run("ls /opt/spreadscan/venvs/*/.complete", check=False).returncode != 0
     assert box.ssh.run("test -e /opt/spreadscan/current", check=False).returncode != 0
 
 
-def interrupt(book, inventory, environment, at):
+def interrupt(inventory, *options, environment, at):
     """Run a playbook and kill it when it comes to a task."""
     program = Path(sys.executable).with_name("ansible-playbook")
     running = subprocess.Popen(
-        [program, "--inventory", inventory, ANSIBLE / book],
+        [program, "--inventory", inventory, *options, ANSIBLE / "site.yml"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ANSIBLE,
         env={**os.environ, **environment, "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg")},
         start_new_session=True, stdin=subprocess.DEVNULL,
@@ -506,8 +508,8 @@ def test_interrupted_upgrade_is_finished_by_the_next_play_and_loses_no_open_epis
     )
     before = appliance.main_pids()
 
-    interrupt("site.yml", inventory, quick, at="Restart in order")
-    play("site.yml", inventory, environment=quick).require_success()
+    interrupt(inventory, *RELEASE_ALONE, environment=quick, at="Restart in order")
+    play("site.yml", inventory, *RELEASE_ALONE, environment=quick).require_success()
 
     after = appliance.main_pids()
     assert release.startswith("0.1.0-")
@@ -536,7 +538,7 @@ def test_upgrade_to_another_layout_makes_new_regions_and_loses_no_open_episode(
         {**variables, "spreadscan_wheelhouse": str(other), "spreadscan_releases_kept": 0},
     )  # fmt: skip
 
-    play("site.yml", inventory, environment=quick).require_success()
+    play("site.yml", inventory, *RELEASE_ALONE, environment=quick).require_success()
 
     assert appliance.release().startswith("0.2.0-")
     assert appliance.inactive() == []
@@ -570,9 +572,7 @@ def test_exchange_that_is_away_takes_no_release_back(
     )  # fmt: skip
     way_to_mexc.cut()
 
-    recap = play(
-        "site.yml", inventory, "--tags", "spreadscan,units", environment=quick
-    ).require_success()
+    recap = play("site.yml", inventory, *RELEASE_ALONE, environment=quick).require_success()
 
     said = " ".join(recap.output.split())
     assert "exchanges that do not answer: mexc_spot rest: " in said, said[-3000:]
@@ -604,7 +604,7 @@ def test_release_that_alone_cannot_reach_an_exchange_is_not_let_in(
         {**wrong, "spreadscan_wheelhouse": str(workshop / "wheelhouse-0.2.0")},
     )  # fmt: skip
 
-    recap = play("site.yml", inventory, "--tags", "spreadscan,units", environment=quick)
+    recap = play("site.yml", inventory, *RELEASE_ALONE, environment=quick)
 
     said = " ".join(recap.output.split())
     assert recap.failed == 1
@@ -625,7 +625,7 @@ def test_release_that_does_not_work_is_rolled_back(
         {**variables, "spreadscan_wheelhouse": str(broken)},
     )  # fmt: skip
 
-    recap = play("site.yml", inventory, environment=quick)
+    recap = play("site.yml", inventory, *RELEASE_ALONE, environment=quick)
 
     said = " ".join(recap.output.split())
     assert recap.status != 0
