@@ -113,7 +113,8 @@ def resume(config: Config, targets: Sequence[str], reason: str, timeout_s: float
         if not targets:
             if holds.names and not (holds.killed or holds.everything):
                 raise HoldRefused(f"found no name, expected {ALL!r} or what is held: {held}")
-            return _rest(holds.but(killed=False, everything=False))
+            # The reason was that of what is over, not of the names.
+            return _rest(holds.but(killed=False, everything=False, reason=""))
         strangers = [name for name in targets if name not in holds.names]
         if strangers:
             raise HoldRefused(

@@ -116,7 +116,7 @@ def test_kill_holds_until_somebody_resumes_with_a_reason(running):
     ctl(running, "pause", "A-USDT")
     lifted, *_ = ctl(running, "resume", "--reason", "prices are right")
     assert not block(running).is_killed
-    assert held(running).names == ("A-USDT",)
+    assert held(running).words == "A-USDT"
     ctl(running, "resume", "all", "--reason", "A as well")
 
     assert status == 0
