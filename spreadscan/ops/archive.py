@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 
 from spreadscan.errors import SpreadscanError
 from spreadscan.ops.ledger import frames_of
+from spreadscan.tracker.disk_errors import is_damage
 from spreadscan.tracker.frames import FRAME_COLUMNS, Frame, readable
 from spreadscan.tracker.parts import Part, sync_folder
 from spreadscan.tracker.rows import EPISODE_COLUMNS
-from spreadscan.tracker.store import is_damage
 
 __all__ = [
     "EPISODE_SCHEMA",

@@ -12,11 +12,12 @@ from spreadscan.runtime.process import Context
 from spreadscan.shm.counters import Histogram, TrackerCounter
 from spreadscan.shm.ring import RingReader
 from spreadscan.tracker.book import EpisodeBook
+from spreadscan.tracker.disk_errors import is_damage, is_doubtful
 from spreadscan.tracker.episode import Clocks, Episode
 from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.kills import KillWatch
 from spreadscan.tracker.parts import day_of
-from spreadscan.tracker.store import Batch, NewPart, is_damage, is_doubtful
+from spreadscan.tracker.store import Batch, NewPart
 from spreadscan.tracker.writer import Outcome, Writer
 
 __all__ = ["MAX_PENDING_POINTS", "Journal", "is_another_day"]

@@ -13,23 +13,20 @@ tracker came to look.
 
 from collections.abc import Callable
 
-import msgspec
-
 from spreadscan.config import Config, RoundTripFees
 from spreadscan.runtime.clock import boot_id
 from spreadscan.runtime.process import Context
 from spreadscan.shm.counters import Histogram, TrackerCounter
 from spreadscan.shm.layout import RING_CAPACITY
-from spreadscan.shm.record_table import route_index
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
 from spreadscan.tracker.baseline import Baselines
-from spreadscan.tracker.book import EpisodeBook
-from spreadscan.tracker.episode import Clocks, Episode, EpisodeIds
+from spreadscan.tracker.episode import Clocks
 from spreadscan.tracker.journal import Journal
 from spreadscan.tracker.kills import KillWatch
+from spreadscan.tracker.last_run import book_of_last_run, position_of_last_run
 from spreadscan.tracker.legs import LegReader, LivingPipeline, Pipeline
-from spreadscan.tracker.listing import Listing, names_now
-from spreadscan.tracker.recovery import Opened, open_ledger
+from spreadscan.tracker.listing import Listing
+from spreadscan.tracker.recovery import open_ledger
 from spreadscan.tracker.sight import Rules
 from spreadscan.tracker.snapshot import Watch, watch
 from spreadscan.tracker.store import EpisodeStore
@@ -145,9 +142,9 @@ class Tracker:
         opened = open_ledger(config.path(config.tracker.data_dir), self._clocks())
         for sentence in opened.damaged:
             context.log.error("%s", sentence)
-        self._book = self._restored(opened)
+        self._book = book_of_last_run(context, opened.saved, rules_of(config), self._clocks())
         self._rows = self._book.rows
-        self._applied = self._resumed_position(opened)
+        self._applied = position_of_last_run(self._ring, context.regions.ring, opened)
         self._kills = KillWatch(context, opened.saved.kills)
         self._withheld = 0
         """Sequence up to which signals are of before a kill."""
@@ -225,47 +222,6 @@ class Tracker:
         self._fees = fees_of(config)
         # It holds the fees.
         self._watch_membership = -1
-
-    def _restored(self, opened: Opened) -> EpisodeBook:
-        """Return the book of the last run."""
-        saved = opened.saved
-        # Openings are numbered from shm-init on.
-        is_same_ring = saved.ring_created_ns == self._context.regions.ring.created_ns
-        book = EpisodeBook(
-            rules_of(self._config),
-            names_now(self._context),
-            EpisodeIds(saved.last_id),
-            self._boot_id,
-            saved.previous,
-        )
-        episodes = saved.resumed(self._clocks())
-        book.restore(map(self._numbered, episodes) if is_same_ring else episodes)
-        seen_ns = 0
-        if saved.clocks is not None and saved.clocks.boot_id == self._boot_id:
-            seen_ns = saved.clocks.monotonic_ns
-        book.bar(seen_ns, saved.expired if is_same_ring else {})
-        if episodes:
-            self._context.log.info("resumed %d open episodes", len(episodes))
-        return book
-
-    def _numbered(self, episode: Episode) -> Episode:
-        """Return an episode with the number of the opening that the engine holds it open under."""
-        route = episode.route
-        if route.symbol_id < 0:
-            return episode
-        index = route_index(route.direction_id, route.symbol_id)
-        state = self._context.regions.routes.read(index)
-        if state is None or not state["is_open"]:
-            return episode
-        return msgspec.structs.replace(episode, opening=int(state["opening"]))
-
-    def _resumed_position(self, opened: Opened) -> int:
-        """Return the sequence of the last signal that the ledger holds the effect of."""
-        saved = opened.saved
-        if saved.ring_created_ns == self._context.regions.ring.created_ns:
-            return saved.ring_sequence
-        # Of another ring. When the ledger was lost, this one still holds what it held.
-        return self._ring.first_held() if opened.damaged else self._ring.head()
 
     def _clocks(self) -> Clocks:
         clock = self._context.clock

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spreadscan.errors import ConfigError
+from spreadscan.tracker.disk_errors import is_damage, is_passing
 from spreadscan.tracker.episode import Clocks
 from spreadscan.tracker.legacy import legacy_file, legacy_part, merged, put_in_place
 from spreadscan.tracker.parts import (
@@ -35,8 +36,6 @@ from spreadscan.tracker.store import (
     LedgerError,
     NewPart,
     connected,
-    is_damage,
-    is_passing,
 )
 
 __all__ = ["Opened", "open_ledger"]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError
+from spreadscan.tracker.disk_errors import damage
 from spreadscan.tracker.episode import Clocks, Ending, Episode
 from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.pages import torn_bytes
@@ -30,9 +31,6 @@ __all__ = [
     "KillsFollowed",
     "LedgerError",
     "NewPart",
-    "is_damage",
-    "is_doubtful",
-    "is_passing",
 ]
 
 # Reading a whole file of this size takes about a second; beyond it damage shows when it is met.
@@ -103,36 +101,6 @@ class Batch(NamedTuple):
     """Begin a new part with this batch."""
     kills: KillsFollowed | None = None
     """Whose endings are stored with this batch at the latest; None when that is not known."""
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Tell whether an error means that the file itself is broken, rather than its surroundings."""
-    return _primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def is_doubtful(error: sqlite3.Error) -> bool:
-    """Tell whether nobody knows what the disk holds after an error, so that another file is due.
-
-    After a failed sync the kernel may have dropped what it could not write, and the next sync
-    would succeed without it (fsync(2)): trying again and believing the answer is wrong.
-    """
-    return _primary_code(error) == sqlite3.SQLITE_IOERR
-
-
-def is_passing(error: sqlite3.Error) -> bool:
-    """Tell whether the disk is full, read-only or failing, which says nothing of what it holds."""
-    return _primary_code(error) in {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_IOERR,
-    }
-
-
-def _primary_code(error: sqlite3.Error) -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    # The low byte is the primary code; extended codes add detail above it.
-    return None if code is None else code & 0xFF
 
 
 class EpisodeStore:
@@ -250,7 +218,7 @@ def connected(file: Path, *, is_checked: bool = False) -> sqlite3.Connection:
         sqlite3.DatabaseError: it is damaged or cannot be opened now.
     """
     if torn := torn_bytes(file):
-        raise _damage(f"its last page has {torn} bytes")
+        raise damage(f"its last page has {torn} bytes")
     # SQLite would make it without the group's right to write, and its side files like it: what a
     # member's reading leaves could not be written by the tracker or the compaction.
     with suppress(OSError):
@@ -320,10 +288,4 @@ def _check(connection: sqlite3.Connection) -> None:
     """
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise _damage(verdict)
-
-
-def _damage(found: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(found)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
+        raise damage(verdict)

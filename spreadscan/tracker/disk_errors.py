@@ -1,0 +1,42 @@
+"""What an error of SQLite says of a file: damaged, doubtful, or only not now."""
+
+import sqlite3
+
+__all__ = ["damage", "is_damage", "is_doubtful", "is_passing"]
+
+
+def damage(found: str) -> sqlite3.DatabaseError:
+    """Return the error of a damaged file."""
+    error = sqlite3.DatabaseError(found)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether an error means that the file itself is broken, rather than its surroundings."""
+    return _primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def is_doubtful(error: sqlite3.Error) -> bool:
+    """Tell whether nobody knows what the disk holds after an error, so that another file is due.
+
+    After a failed sync the kernel may have dropped what it could not write, and the next sync
+    would succeed without it (fsync(2)): trying again and believing the answer is wrong.
+    """
+    return _primary_code(error) == sqlite3.SQLITE_IOERR
+
+
+def is_passing(error: sqlite3.Error) -> bool:
+    """Tell whether the disk is full, read-only or failing, which says nothing of what it holds."""
+    return _primary_code(error) in {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+    }
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    # The low byte is the primary code; extended codes add detail above it.
+    return None if code is None else code & 0xFF
