@@ -100,7 +100,8 @@ def judged(host, market):
 
 
 @pytest.mark.parametrize(
-    ("kills", "look_every"), [(20, 1), pytest.param(1_000, 10, marks=pytest.mark.nightly)]
+    ("kills", "look_every"),
+    [(20, 1), pytest.param(1_000, 10, marks=[pytest.mark.nightly, pytest.mark.timeout(7_200)])],
 )
 def test_tracker_killed_in_a_busy_market_loses_doubles_and_invents_nothing(host, kills, look_every):
     chance = random.Random(20261129)
