@@ -60,26 +60,32 @@ def play(
 ) -> Recap:
     """Run a playbook; a play that hangs is ended."""
     scripts = Path(sys.executable).parent
+    # Ansible's workers leave its session. A process namespace ends with its first process, whoever
+    # is in it: nothing of a play goes on when the play, or this process, is ended.
     command = [
-        "timeout", "--kill-after=10", str(timeout_s), str(scripts / "ansible-playbook"),
-        "--inventory", str(inventory), *options, str(ANSIBLE / book),
+        "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+        scripts / "ansible-playbook", "--inventory", inventory, *options, ANSIBLE / book,
     ]  # fmt: skip
     surroundings = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
-        # A socket of another machine at the same address would lead the play there.
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(inventory.parent / "control"),
+        # Its own place for sockets: one of another machine at the same address would lead the play
+        # there. And for what it leaves when it is ended.
+        "ANSIBLE_HOME": str(inventory.parent / "ansible"),
         "ANSIBLE_NOCOLOR": "1",
         "PATH": f"{scripts}:{os.environ['PATH']}",
         **(environment or {}),
     }
-    ran = subprocess.run(
-        command, capture_output=True, text=True, cwd=ANSIBLE, env=surroundings, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    output = ran.stdout + ran.stderr
-    counts = RECAP.search(output)
+    try:
+        ran = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ANSIBLE,
+            env=surroundings, check=False, stdin=subprocess.DEVNULL, timeout=timeout_s,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as expired:
+        said = (expired.stdout or b"").decode(errors="replace")[-SHOWN_CHARACTERS:]
+        raise AssertionError(f"{book}: no end within {timeout_s:g} s:\n{said}") from None
+    counts = RECAP.search(ran.stdout)
     numbers = {
         name: int(counts[name]) if counts else 0 for name in ("changed", "failed", "unreachable")
     }
-    return Recap(ran.returncode, output=output, **numbers)
+    return Recap(ran.returncode, output=ran.stdout, **numbers)
