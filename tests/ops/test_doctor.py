@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import subprocess
 import threading
 import time
 from email.utils import formatdate
@@ -207,6 +208,23 @@ def test_disks_are_written_to_and_left_as_they_were(make_config):
 
     assert {finding.verdict for finding in found} <= {OK, WARN}
     assert not list(config.path(".").rglob(".doctor-*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system of a given size")
+def test_run_folder_in_a_tenth_of_a_small_memory_is_enough_and_a_ledger_there_is_not(
+    make_config, tmp_path
+):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", small], check=True)
+    try:
+        settings = {"runtime.run_dir": str(small), "tracker.data_dir": str(small)}
+        found = by_check(storage_checks(load_config(make_config(settings))))
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+    assert found["disk: run folder"].verdict in {OK, WARN}
+    assert found["disk: ledger folder"].verdict is FAIL
 
 
 def test_folder_that_cannot_be_written_fails(make_config, tmp_path):
