@@ -6,6 +6,7 @@ cannot be read holds everything: what it held can no longer be told.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -60,6 +61,16 @@ class Holds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         parts += ["everything"] if self.everything and not self.killed else []
         what = ", ".join((*parts, *self.names)) or "nothing"
         return f"{what} ({self.reason})" if self.reason and self.is_any else what
+
+    def and_names(
+        self, sources: Sequence[str], directions: Sequence[str], symbols: Sequence[str]
+    ) -> Self:
+        """Return the same with more names."""
+        return self.but(
+            sources=tuple(dict.fromkeys((*self.sources, *sources))),
+            directions=tuple(dict.fromkeys((*self.directions, *directions))),
+            symbols=tuple(dict.fromkeys((*self.symbols, *symbols))),
+        )
 
     def but(self, **values: object) -> Self:
         """Return the same with other values."""

@@ -119,7 +119,7 @@ def _tell(held: Held, timeout_s: float, *, as_json: bool) -> None:
         else:
             typer.echo(f"obeyed by {len(held.obeyed)}: {', '.join(held.obeyed) or 'nobody runs'}")
     if held.trouble:
-        typer.echo(f"spread-ctl: in force, but lost with a restart: {held.trouble}", err=True)
+        typer.echo(f"spread-ctl: in force, but {held.trouble}", err=True)
     if held.missing:
         late = "; ".join(f"{name} ({words})" for name, words in held.missing.items())
         typer.echo(f"spread-ctl: not obeyed within {timeout_s:g} s: {late}", err=True)

@@ -6,11 +6,8 @@ command that hangs, or a run folder that takes no writes, must not keep signals 
 """
 
 import contextlib
-import os
-import pwd
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
@@ -22,10 +19,19 @@ from spreadscan.errors import (
     RunFolderRefused,
     SpreadscanError,
 )
-from spreadscan.holds import Holds, hold_words, known_symbols, read_holds, write_holds
+from spreadscan.holds import (
+    Holds,
+    hold_words,
+    holds_file,
+    known_symbols,
+    read_holds,
+    write_holds,
+)
 from spreadscan.ops.command import Follower, NothingRuns, Standing, running_programs
+from spreadscan.ops.holds_now import holds_in_force
+from spreadscan.ops.operation_log import note_operation, operations_file
 from spreadscan.runtime.lock import control_lock
-from spreadscan.shm.control import ControlWriter
+from spreadscan.shm.control import ControlReader, ControlWriter
 from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.region import Region, attach_region
 
@@ -36,7 +42,6 @@ __all__ = [
     "held_names",
     "is_everything_held",
     "kill",
-    "operations_file",
     "pause",
     "pull_brake",
     "resume",
@@ -65,7 +70,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     missing: dict[str, str]
     """Who has not obeyed within the time, and where it stands."""
     trouble: str
-    """Why it will not outlive a restart; "" when it will."""
+    """What of it could not be written, and why; "" when all was."""
 
 
 def pause(config: Config, targets: Sequence[str], reason: str, timeout_s: float) -> Held:
@@ -78,11 +83,8 @@ def pause(config: Config, targets: Sequence[str], reason: str, timeout_s: float)
     found = _sorted_out(config, [name for name in targets if name != ALL])
 
     def change(holds: Holds) -> Holds:
-        return holds.but(
+        return holds.and_names(found.sources, found.directions, found.symbols).but(
             everything=holds.everything or not targets or ALL in targets,
-            sources=_joined(holds.sources, found.sources),
-            directions=_joined(holds.directions, found.directions),
-            symbols=_joined(holds.symbols, found.symbols),
             reason=reason or holds.reason,
         )
 
@@ -149,8 +151,8 @@ def kill(config: Config, reason: str, timeout_s: float) -> Held:
         return _hold(config, "kill", change, reason, timeout_s)
     except (AlreadyRunning, RunFolderRefused) as error:
         # In force without the lock, and with the file of before.
-        holds = change(read_holds(config)[0])
-        return _followed(config, holds, generation, timeout_s, trouble=str(error))
+        holds = change(_in_force(config, _block(config)))
+        return _followed(config, holds, generation, timeout_s, trouble=_lost(str(error)))
 
 
 def pull_brake(config: Config) -> int | None:
@@ -159,9 +161,8 @@ def pull_brake(config: Config) -> int | None:
     Raises:
         RegionError: the block may not be written.
     """
-    with contextlib.suppress(RegionMissing):
-        return ControlWriter(attach_region(config.shm, RegionKind.CONTROL, writable=True)).kill()
-    return None
+    region = _block(config)
+    return None if region is None else ControlWriter(region).kill()
 
 
 def held_names(config: Config) -> tuple[str, ...]:
@@ -179,11 +180,6 @@ def target_names(config: Config) -> list[str]:
     """Return every name that can be paused: everything, sources, directions, symbols."""
     sources = [source.name for source in config.active_sources()]
     return [ALL, *sources, *(row.name for row in config.directions), *known_symbols(config)]
-
-
-def operations_file(config: Config) -> Path:
-    """Return where it stands who held or let go of what, when and why: one JSON object a line."""
-    return config.path(config.tracker.data_dir) / "operations.jsonl"
 
 
 def _sorted_out(config: Config, targets: Sequence[str]) -> Holds:
@@ -206,22 +202,34 @@ def _sorted_out(config: Config, targets: Sequence[str]) -> Holds:
 def _hold(
     config: Config, command: str, change: Callable[[Holds], Holds], reason: str, timeout_s: float
 ) -> Held:
-    region: Region | None = None
-    # Without a control block it is for the next start.
-    with contextlib.suppress(RegionMissing):
-        region = attach_region(config.shm, RegionKind.CONTROL, writable=True)
+    region = _block(config)
     lock = control_lock(config.path(config.runtime.run_dir))
     try:
-        before, _ = read_holds(config)
+        before = _in_force(config, region)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         holds = change(before).but(since=now)
         generation = None
         if region is not None:
-            generation = ControlWriter(region).hold(hold_words(config, holds))
+            generation = ControlWriter(region).hold(
+                hold_words(config, holds), lifts_kill=before.killed and not holds.killed
+            )
         trouble = _stored(config, command, holds, reason)
     finally:
         lock.release()
     return _followed(config, holds, generation, timeout_s, trouble=trouble)
+
+
+def _block(config: Config) -> Region | None:
+    """Return the control block; without one a command is for the next start."""
+    with contextlib.suppress(RegionMissing):
+        return attach_region(config.shm, RegionKind.CONTROL, writable=True)
+    return None
+
+
+def _in_force(config: Config, region: Region | None) -> Holds:
+    if region is None:
+        return read_holds(config)[0]
+    return holds_in_force(config, ControlReader(region).state())
 
 
 def _followed(
@@ -247,40 +255,26 @@ def _followed(
 
 
 def _stored(config: Config, command: str, holds: Holds, reason: str) -> str:
-    """Write the file and the line of who did it; return why that failed."""
-    line = {
-        "at": holds.since,
-        "by": _user(),
-        "command": command,
-        "reason": reason,
-        "holds": msgspec.to_builtins(holds),
-    }
+    """Write the file and the line of who did it; return what of it failed."""
     try:
         write_holds(config, holds)
-        with operations_file(config).open("ab") as log:
-            # One write, so that lines of two operators never mix.
-            log.write(msgspec.json.encode(line) + b"\n")
     except OSError as error:
-        return f"{error.filename}: {error.strerror}"
+        # A write that is refused names no file.
+        return _lost(f"{error.filename or holds_file(config)}: {error.strerror}")
+    try:
+        note_operation(config, command, holds, reason)
+    except OSError as error:
+        return f"not noted in {operations_file(config)}: {error.strerror}"
     return ""
 
 
-def _user() -> str:
-    if os.getuid() == 0 and (name := os.environ.get("SUDO_USER")):
-        return name
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
+def _lost(why: str) -> str:
+    return f"lost with a restart: {why}"
 
 
 def _rest(holds: Holds) -> Holds:
     """What is held still; a reason goes with the last of it."""
     return holds if holds.is_any else Holds()
-
-
-def _joined(names: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*names, *more)))
 
 
 def _without(names: Sequence[str], fewer: Sequence[str]) -> tuple[str, ...]:

@@ -124,12 +124,12 @@ def reload_everything(config: Config, timeout_s: float) -> Reloaded:
 
 
 def _ask(config: Config) -> int:
-    holds, trouble = read_holds(config)
-
     def write(writer: ControlWriter) -> int:
+        # Under the lock: a pause that was faster must not be undone.
+        holds, trouble = read_holds(config)
         if holds.symbols and not trouble:
             # The universe that everybody goes over to may have other numbers for their names.
-            writer.hold(hold_words(config, holds))
+            writer.hold_symbols(hold_words(config, holds).symbols)
         return writer.ask_for_reload()
 
     return ask(config, write)

@@ -4,6 +4,8 @@ Values are stored first and the generation last, so a process that sees a new ge
 it asks for; it then writes that generation back into its own health slot.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from spreadscan.holds import HoldWords
@@ -102,8 +104,8 @@ class ControlWriter:
     def kill(self) -> int:
         """Let no signal leave any more; return the command's generation.
 
-        Concurrency: needs no lock, so that a writer who hangs with it holds nobody up. A writer
-        who stores `hold` at the same moment may undo it: under the lock it has to be stored again.
+        Concurrency: needs no lock, so that a writer who hangs with it holds nobody up; one who
+        stores `hold` at the same moment does not undo it, unless it lifts the kill before.
         """
         self._set_kill(1)
         return self._raise(Control.GENERATION)
@@ -112,14 +114,19 @@ class ControlWriter:
         """Ask every process to read its files again; return the command's generation."""
         return self.command(CONFIG_GENERATION=self._load(Control.CONFIG_GENERATION) + 1)
 
-    def hold(self, words: HoldWords) -> int:
+    def hold(self, words: HoldWords, *, lifts_kill: bool = False) -> int:
         """Store everything that is held back; return the command's generation.
 
-        KILL goes first: it is looked at without waiting for the generation.
+        KILL is looked at without waiting for the generation, so it is set first and lifted last.
+        Words without a kill leave it as it is: somebody may have set it since they were made.
+
+        Args:
+            words: what is held.
+            lifts_kill: a kill that was seen is over.
         """
-        self._set_kill(words.kill)
-        for index, word in enumerate(words.symbols):
-            self._store(Control.PAUSED_SYMBOLS + 8 * index, word)
+        if words.kill:
+            self._set_kill(words.kill)
+        self._store_symbols(words.symbols)
         text = words.reason.encode()[: Control.REASON_BYTES - 1].decode(errors="ignore").encode()
         data = text.ljust(Control.REASON_BYTES, b"\0")
         for offset in range(0, Control.REASON_BYTES, 8):
@@ -129,7 +136,21 @@ class ControlWriter:
             PAUSE_ALL=words.pause_all,
             PAUSED_SOURCES=words.sources,
             PAUSED_DIRECTIONS=words.directions,
+            **({"KILL": 0} if lifts_kill else {}),
         )
+
+    def hold_symbols(self, words: Sequence[int]) -> int:
+        """Store which symbols are held back, and nothing else; return the command's generation.
+
+        Args:
+            words: MAX_SYMBOLS bits.
+        """
+        self._store_symbols(words)
+        return self.command()
+
+    def _store_symbols(self, words: Sequence[int]) -> None:
+        for index, word in enumerate(words):
+            self._store(Control.PAUSED_SYMBOLS + 8 * index, word)
 
     def _set_kill(self, value: int) -> None:
         if not value:

@@ -15,7 +15,7 @@ from spreadscan.manners.kept_bans import restore_bans
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.runtime.command_line import CommandLine
 from spreadscan.runtime.lock import RoleLock, control_lock
-from spreadscan.shm.control import ControlWriter
+from spreadscan.shm.control import ControlReader, ControlWriter
 from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.region import attach_region, region_name
 from spreadscan.shm.regions import create_regions, remove_regions
@@ -49,6 +49,8 @@ def main(argv: Sequence[str]) -> int:
 def hold_again(config: Config) -> list[str]:
     """Put what is held into the control block, and take back a shutdown that is over.
 
+    A kill that stands in a block of before stays, also where it could not be stored.
+
     Returns:
         Lines that say what is held, none when nothing is.
 
@@ -67,6 +69,8 @@ def hold_again(config: Config) -> list[str]:
     finally:
         lock.release()
     lines = [f"everything is held back: {trouble}"] if trouble else []
+    if ControlReader(region).state().is_killed and not holds.killed:
+        lines.append("held back: killed, which is not stored: until spread-ctl resume --reason")
     if holds.is_any and not trouble:
         lines.append(f"held back: {holds.words}")
     return lines

@@ -12,8 +12,10 @@ from spreadscan.cli.ctl import app
 from spreadscan.config import load_config
 from spreadscan.directions import DirectionRecord
 from spreadscan.model import Instrument
+from spreadscan.shm.control import ControlReader
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import RegionKind
+from spreadscan.shm.region import attach_region
 from spreadscan.shm.regions import attach_regions, create_regions
 from spreadscan.symbols import SymbolRecord
 from spreadscan.topology import program_named
@@ -33,6 +35,17 @@ def until(condition, what):
         assert time.monotonic() < deadline_s, f"{what} never came"
         time.sleep(0.005)
     return found
+
+
+def ctl(site, *words):
+    """Run ``spread-ctl`` here; return exit status, standard output and error."""
+    done = CliRunner().invoke(app, [*words, "--config", str(site.config_file)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def block(site):
+    """Return what the control block asks for."""
+    return ControlReader(attach_region(site.config.shm, RegionKind.CONTROL, writable=False)).state()
 
 
 class Site:

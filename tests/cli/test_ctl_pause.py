@@ -6,17 +6,12 @@ import threading
 import time
 
 import pytest
-from ctl_cases import Site, until
-from typer.testing import CliRunner
+from ctl_cases import Site, block, ctl, until
 
-from spreadscan.cli.ctl import app
 from spreadscan.holds import Holds, holds_file, read_holds
-from spreadscan.ops.holding import operations_file
+from spreadscan.ops.operation_log import operations_file
 from spreadscan.runtime.lock import CONTROL_ROLE, RoleLock
-from spreadscan.shm.control import ControlReader
 from spreadscan.shm.init import main as shm_init
-from spreadscan.shm.layout import RegionKind
-from spreadscan.shm.region import attach_region
 from spreadscan.shm.regions import remove_regions
 
 ENGINE, TRACKER = "spread-engine", "spread-tracker"
@@ -35,15 +30,6 @@ def site(make_config):
 def running(site):
     site.engine, site.tracker = site.start(ENGINE, TRACKER)
     return site
-
-
-def ctl(site, *words):
-    done = CliRunner().invoke(app, [*words, "--config", str(site.config_file)])
-    return done.exit_code, done.stdout, done.stderr
-
-
-def block(site):
-    return ControlReader(attach_region(site.config.shm, RegionKind.CONTROL, writable=False)).state()
 
 
 def held(site):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from spreadscan.cli.ctl import app
 from spreadscan.config import load_config
 from spreadscan.holds import holds_file
-from spreadscan.ops.holding import operations_file
+from spreadscan.ops.operation_log import operations_file
 from spreadscan.ops.owner import act_as_owner
 
 NOBODY = 65_534
