@@ -61,11 +61,17 @@ class KeptBan:
 
     def keep(self) -> None:
         """Write what the words say; where that fails it is logged, and the words alone hold."""
-        left_ns = self._row.banned_until_ns - self._clock.monotonic_ns()
+        while (until_ns := self._row.banned_until_ns) != self._written(until_ns):
+            # Another process was told of a longer ban meanwhile, and may have been overwritten.
+            pass
+
+    def _written(self, until_ns: int) -> int:
+        """Write a ban that ends then; return when the words say that it ends."""
+        left_ns = until_ns - self._clock.monotonic_ns()
         left_s = min(max(left_ns / S_TO_NS, 0.0), LONGEST_S)
         ban = _Ban(
             boot_id=boot_id(),
-            until_ns=self._row.banned_until_ns,
+            until_ns=until_ns,
             until_unix_s=self._clock.wall_ns() / S_TO_NS + left_s,
             length_s=left_s,
             in_a_row=min(max(self._row.bans_in_a_row, 1), MAX_IN_A_ROW),
@@ -79,6 +85,8 @@ class KeptBan:
             log.warning("%s: a ban is not kept: %s", self._file, error.strerror)
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
+            return until_ns
+        return self._row.banned_until_ns
 
     def forget(self) -> None:
         """Delete it: the exchange let somebody in."""

@@ -79,6 +79,28 @@ def test_words_that_know_of_a_longer_ban_keep_it(file, manual_clock):
     assert (row.bans, row.bans_in_a_row) == (1, 1)
 
 
+def test_longer_ban_that_another_process_keeps_meanwhile_is_not_overwritten(file, manual_clock):
+    row = Row(private_words(), 0)
+    row.ban(manual_clock.monotonic_ns(), manual_clock.monotonic_ns() + 300 * S)
+
+    class Overtaken:
+        """Another process is told of a longer ban while this one writes the first."""
+
+        has_been = False
+        monotonic_ns = manual_clock.monotonic_ns
+
+        def wall_ns(self):
+            if not self.has_been:
+                self.has_been = True
+                row.ban(manual_clock.monotonic_ns(), manual_clock.monotonic_ns() + 900 * S)
+                KeptBan(file, row, manual_clock).keep()
+            return manual_clock.wall_ns()
+
+    KeptBan(file, row, Overtaken()).keep()
+
+    assert restored(file, manual_clock)[0] == 900.0
+
+
 @pytest.fixture
 def config(make_config):
     return load_config(make_config({}))
