@@ -22,17 +22,27 @@ def act_as_owner(folder: Path) -> None:
     """
     if os.geteuid() != 0:
         return
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    owner = folder.stat()
-    if owner.st_uid == 0:
+    owner = _owner_of(folder)
+    if owner is None or owner.st_uid == 0:
         return
     try:
         groups = os.getgrouplist(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
     except KeyError:
         groups = [owner.st_gid]
-    # Where root may not (some containers), it writes under its own name.
-    with contextlib.suppress(PermissionError):
+    # Where root may not, or the owner has no number here (both in some containers), it writes under
+    # its own name.
+    with contextlib.suppress(OSError):
         os.setgroups(groups)
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)
+
+
+def _owner_of(folder: Path) -> os.stat_result | None:
+    """Return what the nearest folder that is there is like; None when not even that can be told."""
+    try:
+        return folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _owner_of(folder.parent)
+    except OSError:
+        # The command itself meets the same, and says it.
+        return None

@@ -1,5 +1,6 @@
 """Root's commands leave behind what belongs to the programs' user."""
 
+import errno
 import json
 import os
 
@@ -51,6 +52,30 @@ def test_root_acts_as_the_owner_of_the_nearest_folder_and_stays_root_by_name(the
 
     assert in_a_child(body) == [0, NOBODY, NOBODY, [NOBODY]]
     assert (theirs / "left").stat().st_uid == NOBODY
+
+
+def test_owner_who_has_no_number_here_is_left_alone_and_the_command_goes_on(theirs, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("os.seteuid", refuse)
+
+    assert in_a_child(lambda: [act_as_owner(theirs), os.geteuid()]) == [None, 0]
+
+
+def test_folder_that_cannot_be_looked_at_is_left_to_the_command(theirs):
+    (theirs / "loop").symlink_to(theirs / "loop")
+    (theirs / "file").write_text("")
+
+    def body():
+        act_as_owner(theirs / "loop" / "run")
+        looping = os.geteuid()
+        act_as_owner(theirs / "file" / "run")
+        return [looping, os.geteuid()]
+
+    (theirs / "file").chmod(0o644)
+    os.chown(theirs / "file", NOBODY, NOBODY)
+    assert in_a_child(body) == [0, NOBODY]
 
 
 def test_folder_of_root_changes_nothing(tmp_path):
