@@ -80,7 +80,7 @@ typedef struct {
 
 typedef struct {
     uint8_t header[HEADER_BYTES];
-    uint64_t generation, is_shutdown, is_killed, is_paused;
+    uint64_t generation, shutdown_waves, is_killed, is_paused;
     uint64_t paused_sources, paused_directions, config_generation, kills;
     uint8_t pad[64];
     uint64_t paused_symbols[WORDS_PER_SOURCE];

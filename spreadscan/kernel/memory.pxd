@@ -91,12 +91,16 @@ cdef extern from "layout.h" nogil:
         signal_t records[RING_CAPACITY]
 
     ctypedef struct control_t:
+        uint64_t generation
+        uint64_t shutdown_waves
         uint64_t is_killed
         uint64_t is_paused
         uint64_t paused_sources
         uint64_t paused_directions
+        uint64_t config_generation
         uint64_t kills
         uint64_t paused_symbols[WORDS_PER_SOURCE]
+        char reason[128]
 
     ctypedef struct health_slot_t:
         uint32_t pid
