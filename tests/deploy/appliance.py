@@ -52,6 +52,11 @@ class Appliance:
             if state != "active"
         ]
 
+    def universe_generation(self) -> int:
+        """Return the number of the universe that the last discovery left."""
+        told = self.ssh.run("cat /var/lib/spreadscan/generated/metadata.json").stdout
+        return int(json.loads(told)["generation"])
+
     def episodes(self) -> dict[int, str | None]:
         """Return how every episode ended, by id; None is open."""
         told = self.ssh.run("spread-ctl history --limit 1000000 --json", user="alice").stdout

@@ -91,6 +91,12 @@ class SshWay:
             finally:
                 process.terminate()
 
+    def add_user(self, user: str) -> None:
+        """Make an ordinary account there that is let in with the same key."""
+        self.run(f"useradd --create-home --shell /bin/bash {user}")
+        self.run(f"install -d -m 700 -o {user} -g {user} ~{user}/.ssh")
+        self.run(f"install -m 600 -o {user} -g {user} ~/.ssh/authorized_keys ~{user}/.ssh/")
+
     def ansible_variables(self) -> dict[str, str]:
         """How Ansible gets there."""
         return {

@@ -2,66 +2,69 @@
 
 Emulated, because a kernel of our own needs nothing from the host then; four CPUs on the host's two,
 which proves what is configured and says nothing about speed. Its disk is an overlay over the cached
-image; it reaches nothing but the simulated exchanges.
+image. Its network is QEMU's, inside a namespace with loopback alone: the machine reaches what
+listens there at HOST_ADDRESS, and nothing else.
 """
 
-import contextlib
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
+from lone_network import LoneNetwork
 from ssh_way import SshWay
 
-__all__ = ["EXCHANGES_ADDRESS", "Vm"]
+__all__ = ["HOST_ADDRESS", "Vm"]
 
-# Inside the machine; each connection is handed to a program of this host.
-EXCHANGES_ADDRESS = "10.0.2.100"
+# How QEMU calls the loopback of the host, seen from inside.
+HOST_ADDRESS = "10.0.2.2"
 CPUS = 4
-MEMORY_MIB = 2048
+MEMORY_MIB = 2560
+SSH_PORT = 2222
 BOOT_S = 600
 STOP_S = 20
-FORWARD = """\
-#!/bin/bash
-exec 3<>/dev/tcp/127.0.0.1/"$1"
-cat <&3 &
-cat >&3
-kill $!
-"""
 
 
 class Vm:
     """One machine; started by the constructor.
 
     Args:
+        name: of the machine and its network.
         image: raw disk, not written to.
         folder: for everything that is written.
-        ports: of this host's loopback that it may reach, at EXCHANGES_ADDRESS.
     """
 
-    def __init__(self, image: Path, folder: Path, ports: list[int]) -> None:
+    def __init__(self, name: str, image: Path, folder: Path) -> None:
         folder.mkdir(parents=True)
         self._folder = folder
         self._serial = folder / "serial.log"
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        self._network: LoneNetwork | None = None
         try:
-            self.ssh = SshWay(folder / "ssh", "spreadvm", port, key=image.with_suffix(".key"))
+            self._network = LoneNetwork(name)
+            self.ssh = SshWay(
+                folder / "ssh",
+                name,
+                SSH_PORT,
+                key=image.with_suffix(".key"),
+                proxy=self._network.proxy(SSH_PORT),
+            )
             disk = folder / "disk.qcow2"
             subprocess.run(
                 ["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", disk],
                 check=True,
             )
-            self._process = self._started(disk, port, ports)
+            self._process = self._started(disk)
             self.wait_until_up()
         except BaseException:
             self.stop()
             raise
+
+    def in_network(self, *command: str) -> list[str]:
+        """Return a command of this host whose loopback is at HOST_ADDRESS of the machine."""
+        assert self._network is not None
+        return self._network.command(*command)
 
     def wait_until_up(self) -> None:
         """Wait until everything has been started and sshd answers.
@@ -77,7 +80,7 @@ class Vm:
             if self.ssh.is_there():
                 self.ssh.run("systemctl is-system-running --wait", check=False, timeout_s=BOOT_S)
                 return
-            time.sleep(1)
+            time.sleep(0.5)
         console = self._serial.read_text(errors="replace") if self._serial.exists() else "nothing"
         raise AssertionError(f"the machine does not come up:\n{console[-3000:]}")
 
@@ -90,34 +93,27 @@ class Vm:
         if hasattr(self, "ssh"):
             self.ssh.forget()
         if self._process is not None and self._process.poll() is None:
-            # The group: programs that carry connections to the exchanges are in it.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(STOP_S)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.kill()
                 self._process.wait()
+        if self._network is not None:
+            self._network.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _started(self, disk: Path, port: int, ports: list[int]) -> subprocess.Popen[bytes]:
-        forward = self._folder / "forward"
-        forward.write_text(FORWARD)
-        forward.chmod(0o755)
-        network = ["user", "id=n0", "restrict=on", f"hostfwd=tcp:127.0.0.1:{port}-:22"]
-        network += [
-            f"guestfwd=tcp:{EXCHANGES_ADDRESS}:{inner}-cmd:{forward} {inner}" for inner in ports
-        ]
-        command = [
+    def _started(self, disk: Path) -> subprocess.Popen[bytes]:
+        command = self.in_network(
             "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512",
             # The oldest processor that numpy's wheels run on.
             "-cpu", "Nehalem", "-smp", str(CPUS), "-m", str(MEMORY_MIB),
-            "-display", "none", "-monitor", "none", "-serial", f"file:{self._serial}",
+            "-nodefaults", "-vga", "none", "-display", "none", "-serial", f"file:{self._serial}",
             "-drive", f"file={disk},if=virtio,cache=unsafe",
-            "-netdev", ",".join(network), "-device", "virtio-net-pci,netdev=n0",
-            "-device", "virtio-rng-pci",
-        ]  # fmt: skip
-        with self._serial.open("ab") as log:
+            "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{SSH_PORT}-:22",
+            "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci",
+        )  # fmt: skip
+        with (self._folder / "qemu.log").open("ab") as log:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
