@@ -89,6 +89,9 @@ class Context:
         self.control: ControlState = self._control.state()
         self.universe: Universe = load_universe(config.path(config.runtime.generated_dir))
         self.stopping = self._is_shut_down
+        if self.stopping:
+            # Of a shutdown that did not come to its end.
+            log.warning("ends at once: a shutdown is asked for, which shm-init takes back")
         self._systemd = Systemd()
         self._has_worked = False
         self._rated_ns = 0

@@ -106,6 +106,19 @@ def test_shutdown_word_ends_a_program_when_its_wave_has_come(programs, running_e
     assert programs.slot(ENGINE).obeyed_generation == generation
 
 
+def test_program_that_is_started_under_a_shutdown_says_why_it_ends(programs):
+    regions = attach_regions(
+        programs.config.shm, reads=(), writes=[RegionKind.CONTROL], timeout_s=0
+    )
+    ControlWriter(regions.control).command(SHUTDOWN=2)
+
+    process = programs.start(ENGINE)
+    _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert "a shutdown is asked for, which shm-init takes back" in errors
+
+
 def test_command_is_written_back_once_it_is_obeyed(programs, running_engine):
     regions = attach_regions(
         programs.config.shm, reads=(), writes=[RegionKind.CONTROL], timeout_s=0
