@@ -177,7 +177,7 @@ def test_process_that_hangs_is_named_when_the_time_is_over_and_obeys_when_it_wak
     running.publish(2, "B")
     running.tracker.send_signal(signal.SIGSTOP)
 
-    status, out, err = running.reload("--timeout", "1500ms", "--json")
+    status, out, err = running.reload("--timeout", "4s", "--json")
     running.tracker.send_signal(signal.SIGCONT)
     until(lambda: running.slot(TRACKER).obeyed_generation == 1, "the tracker's obedience")
 
@@ -185,7 +185,7 @@ def test_process_that_hangs_is_named_when_the_time_is_over_and_obeys_when_it_wak
     assert status == EXIT_TEMPORARY
     assert told["obeyed"] == [ENGINE]
     assert list(told["missing"]) == [TRACKER]
-    assert err.startswith(f"spread-ctl: not obeyed within 1.5 s: {TRACKER} (hangs, no heartbeat")
+    assert err.startswith(f"spread-ctl: not obeyed within 4 s: {TRACKER} (hangs, no heartbeat")
     assert err.count("\n") == 1
     assert running.slot(TRACKER).universe_generation == 2
 
@@ -194,7 +194,7 @@ def test_process_that_ends_meanwhile_is_named(running):
     running.publish(2, "B")
     running.tracker.send_signal(signal.SIGSTOP)
 
-    ctl = running.ctl("reload", "--timeout", "1s")
+    ctl = running.ctl("reload", "--timeout", "8s")
     until(lambda: running.slot(ENGINE).obeyed_generation == 1, "the engine's obedience")
     running.tracker.kill()
     out, err = ctl.communicate(timeout=30)

@@ -124,17 +124,18 @@ def test_kill_holds_until_somebody_resumes_with_a_reason(running):
 def test_kill_with_the_engine_stopped_is_confirmed_by_the_tracker(running):
     running.engine.send_signal(signal.SIGSTOP)
 
-    status, out, err = ctl(running, "kill", "--timeout", "1500ms")
+    status, out, err = ctl(running, "kill", "--timeout", "4s")
     word = block(running).is_killed
     running.engine.send_signal(signal.SIGCONT)
 
     assert (status, word) == (0, True)
     assert f"obeyed by 1: {TRACKER}\n" in out
-    assert f"not obeyed within 1.5 s: {ENGINE} (hangs" in err
+    assert f"not obeyed within 4 s: {ENGINE} (hangs" in err
     until(lambda: running.slot(ENGINE).obeyed_generation == block(running).generation, "obedience")
 
 
-def test_kill_waits_for_no_operator_who_hangs(running):
+def test_kill_waits_for_no_operator_who_hangs(running, monkeypatch):
+    monkeypatch.setattr("spreadscan.runtime.lock.CONTROL_PATIENCE_S", 6.0)
     # Somebody's command stands still with the lock, before a disk that does not answer.
     lock = RoleLock(running.run_dir, CONTROL_ROLE)
     seen = []
@@ -148,8 +149,8 @@ def test_kill_waits_for_no_operator_who_hangs(running):
     lock.release()
 
     ((status, out, err),) = seen
-    # The lock is waited for for two seconds, and later.
-    assert took_s < 1.5
+    # The lock is waited for afterwards.
+    assert took_s < 5.0
     assert status == 1
     assert out == f"held back: everything, killed (r)\nobeyed by 2: {TRACKER}, {ENGINE}\n"
     assert err.startswith("spread-ctl: in force, but lost with a restart: control: already running")
@@ -175,7 +176,7 @@ def test_name_that_left_the_universe_is_shown_as_held_when_it_comes_back(running
 def test_pause_that_somebody_has_not_obeyed_names_it(running):
     running.engine.send_signal(signal.SIGSTOP)
 
-    status, out, err = ctl(running, "pause", "--timeout", "1200ms", "--json")
+    status, out, err = ctl(running, "pause", "--timeout", "4s", "--json")
 
     assert status == 75
     assert list(json.loads(out)["missing"]) == [ENGINE]
