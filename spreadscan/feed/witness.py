@@ -5,6 +5,8 @@ overlap, each frame of the new one is read a second time, here and in Python. Th
 seconds; afterwards the listener becomes one that is as fast as any other.
 """
 
+from typing import Any
+
 from picows import WSFrame, WSMsgType, WSTransport
 
 from spreadscan.kernel.extract import Extractor
@@ -27,6 +29,10 @@ class SettledListener(QuoteListener):
 class WitnessListener(SettledListener):
     """Remembers who was quoted. Give it ``heard`` and ``extractor`` before its first frame."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.needs_frames = True
+
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # type: ignore[explicit-override] # from 3.12
         """Consume one frame as ever, then note whose quote it was.
 
@@ -40,4 +46,5 @@ class WitnessListener(SettledListener):
 
     def settle(self) -> None:
         """Stop watching."""
+        self.needs_frames = False
         self.__class__ = SettledListener  # type: ignore[assignment]

@@ -79,6 +79,7 @@ cdef extern from "plan.h" nogil:
 
     ctypedef struct frame_t:
         const char* end
+        const char* limit
         uint32_t seen
         uint32_t bad
         uint32_t passed
@@ -129,7 +130,8 @@ cdef class Extractor:
 
     cdef int _load_node(self, node_t* node, int first_edge, declared) except -1
     cdef int extract(
-        self, const char* payload, Py_ssize_t size, quote_t* quote, frame_t* frame
+        self, const char* payload, Py_ssize_t size, Py_ssize_t slack, quote_t* quote,
+        frame_t* frame,
     ) noexcept
     cdef int find(self, const char* symbol, Py_ssize_t length) noexcept
     cdef int judge(self, frame_t* frame, quote_t* quote) noexcept

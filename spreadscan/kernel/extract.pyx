@@ -247,10 +247,13 @@ cdef class Extractor:
         return find_leg(self.legs, symbol, length)
 
     cdef int extract(
-        self, const char* payload, Py_ssize_t size, quote_t* quote, frame_t* frame
+        self, const char* payload, Py_ssize_t size, Py_ssize_t slack, quote_t* quote,
+        frame_t* frame,
     ) noexcept:
+        # As many bytes behind the payload may be read as *slack* says; they mean nothing.
         cdef const char* p
         frame.end = payload + size
+        frame.limit = frame.end + slack
         forget_all(frame)
         quote.symbol_id = -1
         if self.plan.is_protobuf:
@@ -335,7 +338,7 @@ cdef class Extractor:
         quote.exchange_ns = quote.update_id = -1
         spelled = None
         PyObject_GetBuffer(frame, &payload, PyBUF_SIMPLE)
-        status = self.extract(<const char*>payload.buf, payload.len, &quote, &found)
+        status = self.extract(<const char*>payload.buf, payload.len, 0, &quote, &found)
         if found.symbol != NULL:
             spelled = found.symbol[: found.symbol_length]
         PyBuffer_Release(&payload)
@@ -357,7 +360,7 @@ cdef class Extractor:
         cdef bytes frame
         for round_number in range(rounds):
             for frame in frames:
-                quotes += self.extract(frame, len(frame), &quote, &found) == STATUS_QUOTE
+                quotes += self.extract(frame, len(frame), 0, &quote, &found) == STATUS_QUOTE
         return quotes
 
 

@@ -26,16 +26,16 @@ static inline const char *json_number(const char *p, int field, frame_t *frame) 
     p += is_quoted;
     int outcome;
     if (field <= FIELD_ASK_QTY) {
-        const char *stop = read_common(p, end, end, &frame->numbers[field]);
-        if (stop != NULL && (!is_quoted || *stop == '"')) {
+        const char *stop = read_common(p, end, frame->limit, &frame->numbers[field]);
+        if (stop != NULL && stop < end && (!is_quoted || *stop == '"')) {
             frame->seen |= bit;
             return stop + is_quoted;
         }
-        outcome = read_uncommon(&p, end, end, &frame->numbers[field]);
+        outcome = read_uncommon(&p, end, frame->limit, &frame->numbers[field]);
         if (outcome == NUMBER_SLOW) outcome = slow_decimal(&p, end, &frame->numbers[field]);
     } else {
-        outcome = read_integer(
-            &p, end, field == FIELD_EXCHANGE_MS ? &frame->exchange_ms : &frame->update_id);
+        outcome = read_integer_within(
+            &p, end, frame->limit, field == FIELD_EXCHANGE_MS ? &frame->exchange_ms : &frame->update_id);
     }
     if (outcome == NUMBER_OK && (!is_quoted || (p < end && *p == '"'))) {
         frame->seen |= bit;
@@ -213,7 +213,7 @@ static inline const char *json_replay(plan_t *plan, const char *p, frame_t *fram
     const char *end = frame->end;
     for (int index = 0; index < shape->known_count; index++) {
         const step_t *step = &shape->steps[index];
-        p = match_text(shape, &step->before, p, end);
+        p = match_text(shape, &step->before, p, end, frame->limit);
         if (p == NULL) return NULL;
         if (step->what >= 0)
             p = json_field(plan, step->what, p, frame);
@@ -223,7 +223,7 @@ static inline const char *json_replay(plan_t *plan, const char *p, frame_t *fram
             p = skip_rest(p, end, 1 + STEP_REST - step->what);
         if (p == NULL) return NULL;
     }
-    p = match_text(shape, &shape->tail, p, end);
+    p = match_text(shape, &shape->tail, p, end, frame->limit);
     return p == end ? p : NULL;
 }
 

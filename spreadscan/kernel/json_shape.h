@@ -60,13 +60,12 @@ static inline void keep_shape(plan_t *plan, const char *start, const char *end) 
 
 /* Behind the text at p when it is the one that is known, else NULL. */
 static inline const char *match_text(const shape_t *shape, const text_t *text, const char *p,
-                                     const char *end) {
+                                     const char *end, const char *limit) {
     const uint64_t *known = shape->text + text->place;
-    if (end - p < 8 * text->words) {
-        int fits = end - p >= text->length && memcmp(p, known, (size_t)text->length) == 0;
-        return fits ? p + text->length : NULL;
-    }
     const char *stop = p + text->length;
+    if (stop > end) return NULL;
+    if (limit - p < 8 * text->words)
+        return memcmp(p, known, (size_t)text->length) == 0 ? stop : NULL;
     for (int words = text->words; words > 1; words--, p += 8, known++)
         if (load8(p) != *known) return NULL;
     return (load8(p) ^ *known) & text->mask ? NULL : stop;

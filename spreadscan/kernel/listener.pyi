@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from picows import WSListener, WSTransport
+from picows import WSTransport
 
+from spreadscan.kernel.frame_reader import FrameListener
 from spreadscan.kernel.sink import FeedSink
 
-class QuoteListener(WSListener):
+class QuoteListener(FrameListener):
     """One connection of a feed."""
 
     transport: WSTransport | None

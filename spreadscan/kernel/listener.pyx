@@ -7,11 +7,12 @@ to a Python callback.
 """
 
 from libc.stdint cimport int64_t
-from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+from picows.picows cimport WSFrame, WSMsgType, WSTransport
 
 from spreadscan.kernel.extract cimport (
     STATUS_MALFORMED, STATUS_NOT_A_QUOTE, STATUS_ONE_SIDED, STATUS_QUOTE,
 )
+from spreadscan.kernel.frame_reader cimport FrameListener
 from spreadscan.kernel.lag cimport known_lag
 from spreadscan.kernel.memory cimport count, now_ns
 from spreadscan.kernel.sink cimport ConnectionLag, FeedSink
@@ -23,7 +24,7 @@ cdef int CONTROL_FRAMES = FeedCounter.CONTROL_FRAMES
 cdef int REFUSED = FeedCounter.REFUSED
 
 
-cdef class QuoteListener(WSListener):
+cdef class QuoteListener(FrameListener):
     """One connection of a feed.
 
     Args:
@@ -32,7 +33,7 @@ cdef class QuoteListener(WSListener):
             returns whether it merged a part of one. It may raise FeedError, which counts the
             message as malformed and keeps the connection.
         on_closed: called once with this listener when the connection is gone.
-        max_message_bytes: longer fragmented messages are refused.
+        max_message_bytes: longer fragmented messages are refused. Whole ones are picows' to refuse.
     """
 
     cdef:
@@ -40,10 +41,8 @@ cdef class QuoteListener(WSListener):
         ConnectionLag lag
         object on_control
         object on_closed
-        Py_ssize_t max_message_bytes
         bytearray parts
         bint skipping
-        bint batch_goes_on                  # the next frame came with the same read
         readonly object transport
         readonly int64_t quotes
         readonly int64_t first_quote_ns
@@ -62,6 +61,7 @@ cdef class QuoteListener(WSListener):
         self.transport = transport
         self.last_frame_ns = now_ns()
         self.lag = self.sink.connected(self.last_frame_ns)
+        self.read_in_place(transport)
 
     @property
     def behind_ns(self) -> int:
@@ -75,22 +75,18 @@ cdef class QuoteListener(WSListener):
         self.transport = None
         self.on_closed(self)
 
-    cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
-        """Consume one frame; called by the transport for every frame as it is parsed.
+    cdef void begin_read(self, Py_ssize_t size) noexcept:
+        # All frames of one read arrived when the first of them is seen; what a later one waited for
+        # its turn is its publish delay.
+        self.last_frame_ns = now_ns()
+        self.sink.begin_read(self.lag, self.last_frame_ns, size)
 
-        All frames of one read arrived when the first of them is seen; what a later one waited for
-        its turn is its publish delay. The transport must not answer pings itself, or the last frame
-        of a read could pass by unseen.
-        """
-        if not self.batch_goes_on:
-            self.last_frame_ns = now_ns()
-            self.sink.begin_read(
-                self.lag, self.last_frame_ns, frame.payload_size + frame.tail_size
-            )
-        self.batch_goes_on = not frame.last_in_buffer
+    cdef int frame(self, WSTransport transport, WSFrame frame) except -1:
+        # The transport must not answer pings itself, or the last frame of a read could pass by
+        # unseen.
         if frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.BINARY:
             if frame.fin:
-                self.message(frame.payload_ptr, frame.payload_size)
+                self.message(frame.payload_ptr, frame.payload_size, 0)
             else:
                 self.parts = bytearray()
                 self.skipping = False
@@ -104,6 +100,7 @@ cdef class QuoteListener(WSListener):
         elif frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code(), frame.get_close_message())
             transport.disconnect()
+        return 0
 
     cdef int fragment(self, WSFrame frame) except -1:
         # Exchanges send whole messages; one that does not is still understood, within the bound.
@@ -120,11 +117,11 @@ cdef class QuoteListener(WSListener):
             if self.skipping:
                 count(self.sink.health.slot, REFUSED + STATUS_MALFORMED, 1)
             else:
-                self.message(whole, len(whole))
+                self.message(whole, len(whole), 0)
         return 0
 
-    cdef int message(self, const char* payload, Py_ssize_t size) except -1:
-        cdef int status = self.sink.consume(payload, size)
+    cdef int message(self, const char* payload, Py_ssize_t size, Py_ssize_t slack) except -1:
+        cdef int status = self.sink.consume(payload, size, slack)
         if status == STATUS_NOT_A_QUOTE:
             try:
                 if self.on_control(self, payload[:size]):

@@ -94,6 +94,7 @@ typedef struct {
 
 typedef struct {
     const char *end;
+    const char *limit; /* at or behind the end: how far memory may be read */
     uint32_t seen;
     uint32_t bad;
     uint32_t passed;

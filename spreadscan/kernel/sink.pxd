@@ -75,7 +75,7 @@ cdef class FeedSink:
 
     cdef ConnectionLag connected(self, int64_t now)
     cdef void begin_read(self, ConnectionLag connection, int64_t now, Py_ssize_t size) noexcept
-    cdef int consume(self, const char* payload, Py_ssize_t size) noexcept
+    cdef int consume(self, const char* payload, Py_ssize_t size, Py_ssize_t slack) noexcept
     cdef void saw_turn(self, int64_t now) noexcept
     cdef void publish(self, int symbol_id) noexcept
     cdef void announce(self, int symbol_id) noexcept

@@ -215,14 +215,14 @@ cdef class FeedSink:
         self.unmeasured = 0
         self.connection = self.own
         self.received_ns = self.waited_since_ns = now_ns()
-        return self.consume(payload, len(payload))
+        return self.consume(payload, len(payload), 0)
 
     def feed_at(self, bytes payload, int64_t received_ns) -> int:
         """Treat *payload* as one message that arrived then; see the stub file."""
         self.is_replayed = True
         self.connection = self.own
         self.received_ns = self.waited_since_ns = received_ns
-        return self.consume(payload, len(payload))
+        return self.consume(payload, len(payload), 0)
 
     def merge(self, partial) -> int:
         """Merge a PartialQuote into its symbol's slot; see the stub file."""
@@ -239,7 +239,7 @@ cdef class FeedSink:
             self.received_ns = self.waited_since_ns = now_ns()
             self.unmeasured = 0
             for payload in payloads:
-                quotes += self.consume(payload, len(payload)) == STATUS_QUOTE
+                quotes += self.consume(payload, len(payload), 0) == STATUS_QUOTE
         return quotes
 
     # Connections.
@@ -464,15 +464,15 @@ cdef class FeedSink:
 
     # Messages.
 
-    cdef int consume(self, const char* payload, Py_ssize_t size) noexcept:
+    cdef int consume(self, const char* payload, Py_ssize_t size, Py_ssize_t slack) noexcept:
         # One whole message: extract, judge, publish; returns the status, which is counted.
-        # received_ns was set by the caller.
+        # received_ns was set by the caller. *slack* bytes behind the payload may be read.
         cdef quote_t quote
         cdef frame_t frame
         cdef int status
         if self.taps != NULL:
             tap_put(self.taps, TAP_FRAME, self.received_ns, payload, size)
-        status = self.extractor.extract(payload, size, &quote, &frame)
+        status = self.extractor.extract(payload, size, slack, &quote, &frame)
         count(self.health.slot, FRAMES, 1)
         count(self.health.slot, BYTES, size)
         if status == STATUS_QUOTE:
