@@ -29,6 +29,16 @@ static inline uint64_t bytes_equal_to(uint64_t word, uint64_t pattern) {
 
 /* From behind the opening quote to the closing quote or the first backslash. */
 static inline const char *find_quote_or_escape(const char *p, const char *end) {
+#ifdef __SSE2__
+    while (end - p >= 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)p);
+        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
+                                     _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+        unsigned bits = (unsigned)_mm_movemask_epi8(found);
+        if (bits) return p + __builtin_ctz(bits);
+        p += 16;
+    }
+#endif
     while (end - p >= 8) {
         uint64_t word;
         memcpy(&word, p, 8);
