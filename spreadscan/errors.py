@@ -7,7 +7,8 @@
         * RegionMissing: its creator has not run yet. Exit 75, systemd retries.
         * RegionRefused: truncated, foreign or damaged. Exit 78.
     * AlreadyRunning: another process holds this role. Exit 75.
-    * RunFolderRefused: the lock files cannot be used, mostly by the wrong user. Exit 78.
+    * RunFolderRefused: the lock files cannot be used, mostly by the wrong user. Exit 78; 75 where
+      the disk is full.
     * UniverseError: the symbol set in ``generated/`` is absent, mixed or damaged. Exit 78.
     * DiscoveryError: a listing could not be read; the last universe stays.
     * FeedError: one connection is unusable; drop it, back off, count. The process lives.
@@ -148,13 +149,18 @@ class AlreadyRunning(SpreadscanError):
 
 
 class RunFolderRefused(SpreadscanError):
-    """The lock files cannot be used."""
+    """The lock files cannot be used.
 
-    exit_code = EXIT_CONFIG
+    Args:
+        file: which.
+        found: what is wrong with it.
+        is_passing: it may pass by itself, as a full disk does.
+    """
 
-    def __init__(self, file: str, found: str) -> None:
+    def __init__(self, file: str, found: str, *, is_passing: bool = False) -> None:
         self.file = file
         self.found = found
+        self.exit_code = EXIT_TEMPORARY if is_passing else EXIT_CONFIG
         super().__init__(
             f"{file}: found {found}, expected the locks of the programs; run it as their user"
         )

@@ -5,6 +5,8 @@ and pids are reused. Open-file-description locks (fcntl(2), F_OFD_SETLK) end wit
 flock(2), and can also be looked at without being taken.
 """
 
+import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -24,6 +26,7 @@ CONTROL_PATIENCE_S = 2.0
 # struct flock on 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 _WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
 class RoleLock:
@@ -35,12 +38,16 @@ class RoleLock:
 
     Raises:
         AlreadyRunning: a living process holds it; the error names that process.
+        RunFolderRefused: the file cannot be made, or is no file of its own.
     """
 
     def __init__(self, folder: Path, role: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._path = _lock_path(folder, role)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._descriptor = _opened(folder, self._path)
+        except OSError as error:
+            raise _refused(self._path, error) from None
         try:
             fcntl.fcntl(
                 self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE)
@@ -49,8 +56,12 @@ class RoleLock:
             owner = os.pread(self._descriptor, 64, 0).decode(errors="replace").strip()
             os.close(self._descriptor)
             raise AlreadyRunning(role, owner or "owner unknown") from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"pid {os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"pid {os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise _refused(self._path, error) from None
 
     def release(self) -> None:
         """Give the role up; the file stays, as unlinking it could let two owners in."""
@@ -71,8 +82,6 @@ def control_lock(folder: Path) -> RoleLock:
         except AlreadyRunning:
             if time.monotonic() >= deadline_s:
                 raise
-        except OSError as error:
-            raise RunFolderRefused(str(error.filename), error.strerror or str(error)) from None
         time.sleep(POLL_S)
 
 
@@ -88,7 +97,7 @@ def is_lock_held(folder: Path, role: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise RunFolderRefused(str(error.filename), error.strerror or str(error)) from None
+        raise _refused(_lock_path(folder, role), error) from None
     try:
         asked = _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE)
         answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
@@ -106,6 +115,29 @@ def lock_owner(folder: Path, role: str) -> int | None:
         return None
     word = _lock_path(folder, role).read_text(encoding="ascii", errors="replace").split()
     return int(word[1]) if len(word) == 2 and word[1].isdigit() else None
+
+
+def _refused(file: Path, error: OSError) -> RunFolderRefused:
+    # What is refused after it was opened names no file.
+    return RunFolderRefused(
+        str(error.filename or file),
+        error.strerror or str(error),
+        is_passing=error.errno in _PASSING,
+    )
+
+
+def _opened(folder: Path, file: Path) -> int:
+    # Root may come where the folder's user rules: it follows no link of theirs, and the file that
+    # it makes stays theirs, or no program of theirs could take the role any more.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(file, flags, 0o660)
+    if os.geteuid() == 0:
+        made, owner = os.fstat(descriptor), folder.stat()
+        if made.st_uid == 0 and made.st_nlink == 1:
+            # Where root may not, it stays as it is.
+            with contextlib.suppress(OSError):
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return descriptor
 
 
 def _lock_path(folder: Path, role: str) -> Path:

@@ -1,13 +1,14 @@
 """One process a role: held means alive, free means dead."""
 
+import errno
 import multiprocessing
 import os
 import signal
 
 import pytest
 
-from spreadscan.errors import AlreadyRunning
-from spreadscan.runtime.lock import RoleLock, is_lock_held
+from spreadscan.errors import AlreadyRunning, RunFolderRefused
+from spreadscan.runtime.lock import RoleLock, control_lock, is_lock_held
 
 SPAWN = multiprocessing.get_context("spawn")
 ROLE = "spread-engine"
@@ -91,3 +92,48 @@ def test_child_that_outlives_its_parents_exec_does_not_keep_the_role(tmp_path):
     lock.release()
 
     assert not inheritable
+
+
+def test_link_in_place_of_a_lock_is_refused_and_what_it_leads_to_is_untouched(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("content")
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "control.lock").symlink_to(precious)
+
+    with pytest.raises(RunFolderRefused, match=r"run/control\.lock: found Too many levels"):
+        control_lock(run_dir)
+
+    assert precious.read_text() == "content"
+
+
+def test_run_folder_that_cannot_be_made_is_told_by_name(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(RunFolderRefused, match=r"file/run: found Not a directory"):
+        RoleLock(tmp_path / "file" / "run", "role")
+
+
+def test_full_disk_is_told_with_the_file_and_leaves_the_role_free(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("os.pwrite", refuse)
+        with pytest.raises(RunFolderRefused, match=r"role\.lock: found No space left") as refusal:
+            RoleLock(tmp_path, "role")
+
+    # It may pass: systemd is to try again.
+    assert refusal.value.exit_code == 75
+    assert not is_lock_held(tmp_path, "role")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root leaves files of its own elsewhere")
+def test_lock_that_root_takes_first_belongs_to_the_owner_of_the_folder(tmp_path):
+    nobody = 65_534
+    os.chown(tmp_path, nobody, nobody)
+
+    RoleLock(tmp_path, "role").release()
+
+    found = (tmp_path / "role.lock").stat()
+    assert (found.st_uid, found.st_gid) == (nobody, nobody)

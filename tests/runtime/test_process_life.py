@@ -106,6 +106,19 @@ def test_shutdown_word_ends_a_program_when_its_wave_has_come(programs, running_e
     assert programs.slot(ENGINE).obeyed_generation == generation
 
 
+@pytest.mark.parametrize("name", [ENGINE, "shm-init"])
+def test_run_folder_that_cannot_be_used_is_one_line(make_config, tmp_path, name):
+    (tmp_path / "file").write_text("")
+    programs = Programs(make_config({"runtime.run_dir": str(tmp_path / "file" / "run")}))
+
+    process = programs.start(name)
+    _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 78
+    assert errors.startswith(f"{name}: {tmp_path}/file/run: found Not a directory, expected ")
+    assert errors.count("\n") == 1
+
+
 def test_program_that_is_started_under_a_shutdown_says_why_it_ends(programs):
     regions = attach_regions(
         programs.config.shm, reads=(), writes=[RegionKind.CONTROL], timeout_s=0
