@@ -8,6 +8,7 @@ from spreadscan.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OnSim
 from spreadscan.config import load_config
 from spreadscan.errors import EXIT_TEMPORARY
 from spreadscan.ops.compact import compact as compact_ledger
+from spreadscan.ops.owner import act_as_owner
 from spreadscan.runtime.clock import SystemClock
 
 __all__ = ["compact"]
@@ -19,10 +20,13 @@ def compact(
     """Write finished days of the episode ledger as Parquet, prove them, delete what they replace.
 
     The day that is being written is left alone. Then `[tracker] retention_days` and
-    `retention_max_mib` decide which old days go. Run nightly by its own timer on a host. Exits 75
-    when a day could not be compacted; it stays as it is, and the others are done.
+    `retention_max_mib` decide which old days go. Run nightly by its own timer on a host; root acts
+    as the owner of the ledger's folder. Exits 75 when a day could not be compacted; it stays as it
+    is, and the others are done.
     """
-    found = compact_ledger(load_config(config, is_sim=sim), SystemClock().wall_ns())
+    tree = load_config(config, is_sim=sim)
+    act_as_owner(tree.path(tree.tracker.data_dir))
+    found = compact_ledger(tree, SystemClock().wall_ns())
     if as_json:
         typer.echo(orjson.dumps(msgspec.to_builtins(found)).decode())
     else:

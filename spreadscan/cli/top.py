@@ -22,6 +22,7 @@ from spreadscan.ops import holding
 from spreadscan.ops.board import Board, BoardState, Order
 from spreadscan.ops.command import running_programs
 from spreadscan.ops.holding import Held
+from spreadscan.ops.owner import act_as_owner
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import RegionKind
@@ -50,6 +51,8 @@ def top(
     Where there is no terminal it prints a line a second, with --json an object a line.
     """
     tree = load_config(config, is_sim=sim)
+    # Its keys pause.
+    act_as_owner(tree.path(tree.runtime.run_dir))
     board = Board(tree, SystemClock(), _began_ns(tree))
     console = Console()
     try:
@@ -190,7 +193,7 @@ class _Top:
             self._notes = (str(error),)
             return
         late = f"; not obeyed yet by {', '.join(held.missing)}" if held.missing else ""
-        trouble = f"; lost with a restart: {held.trouble}" if held.trouble else ""
+        trouble = f"; {held.trouble}" if held.trouble else ""
         self._notes = (f"held back: {held.holds.words}{late}{trouble}",)
 
     def _explain(self) -> None:

@@ -167,12 +167,12 @@ def pull_brake(config: Config) -> int | None:
 
 def held_names(config: Config) -> tuple[str, ...]:
     """Return what is held by name."""
-    return read_holds(config)[0].names
+    return _in_force(config, _block(config, writable=False)).names
 
 
 def is_everything_held(config: Config) -> bool:
     """Tell whether everything is held, by a pause or a kill."""
-    holds, _ = read_holds(config)
+    holds = _in_force(config, _block(config, writable=False))
     return holds.everything or holds.killed
 
 
@@ -219,10 +219,10 @@ def _hold(
     return _followed(config, holds, generation, timeout_s, trouble=trouble)
 
 
-def _block(config: Config) -> Region | None:
+def _block(config: Config, *, writable: bool = True) -> Region | None:
     """Return the control block; without one a command is for the next start."""
     with contextlib.suppress(RegionMissing):
-        return attach_region(config.shm, RegionKind.CONTROL, writable=True)
+        return attach_region(config.shm, RegionKind.CONTROL, writable=writable)
     return None
 
 

@@ -86,6 +86,16 @@ def test_pause_that_could_not_be_stored_is_undone_by_its_name(unstored):
     assert (block(unstored).paused_sources, block(unstored).paused_symbols) == (16, 0)
 
 
+def test_board_knows_what_could_not_be_stored(unstored):
+    before = holding.is_everything_held(unstored.config)
+    ctl(unstored, "pause", "A-USDT")
+    ctl(unstored, "pause")
+
+    assert not before
+    assert holding.is_everything_held(unstored.config)
+    assert holding.held_names(unstored.config) == ("A-USDT",)
+
+
 def test_kill_beside_a_pause_that_has_read_what_was_held_is_not_undone_by_it(site, monkeypatch):
     def read_and_hang(config):
         found = read_holds(config)

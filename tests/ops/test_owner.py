@@ -7,7 +7,8 @@ import os
 import pytest
 from typer.testing import CliRunner
 
-from spreadscan.cli.ctl import app
+from spreadscan.cli.ctl import app as ctl
+from spreadscan.cli.main import app as spreadscan
 from spreadscan.config import load_config
 from spreadscan.holds import holds_file
 from spreadscan.ops.operation_log import operations_file
@@ -82,16 +83,34 @@ def test_folder_of_root_changes_nothing(tmp_path):
     assert in_a_child(lambda: [act_as_owner(tmp_path), os.geteuid()]) == [None, 0]
 
 
+@pytest.mark.parametrize(
+    ("group", "command"),
+    [(ctl, name) for name in ("pause", "resume", "kill", "reload", "top", "discover")]
+    + [(spreadscan, "compact")],
+)
+def test_command_that_writes_acts_as_the_owner_whatever_comes_of_it(
+    make_config, theirs, group, command
+):
+    file = make_config({})
+    CliRunner().invoke(group, [command, "--help"])
+
+    def body():
+        CliRunner().invoke(group, [command, "--config", str(file)])
+        return os.geteuid()
+
+    assert in_a_child(body) == NOBODY
+
+
 def test_pause_by_root_is_stored_as_the_programs_user_and_signed_by_who_did_it(
     make_config, theirs, monkeypatch
 ):
     monkeypatch.setenv("SUDO_USER", "alice")
     file = make_config({})
     config = load_config(file)
-    CliRunner().invoke(app, ["pause", "--help"])
+    CliRunner().invoke(ctl, ["pause", "--help"])
 
     def body():
-        done = CliRunner().invoke(app, ["pause", "--config", str(file)])
+        done = CliRunner().invoke(ctl, ["pause", "--config", str(file)])
         return [done.exit_code, done.stderr]
 
     told = in_a_child(body)
