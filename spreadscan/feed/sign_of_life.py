@@ -60,5 +60,5 @@ class SignOfLife:
         return Step.GIVE_UP if is_dead and has_had_time else Step.WAIT
 
     def asked(self, now_s: float) -> None:
-        """Note that the question was sent."""
-        self._asked_s = now_s
+        """Note that the question was sent; that nobody looked while it waited is no pause."""
+        self._asked_s = self._looked_s = now_s

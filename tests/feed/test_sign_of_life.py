@@ -60,6 +60,17 @@ def test_question_that_had_to_wait_for_its_turn_has_its_time_to_be_answered():
     assert (after_s, step) == (11.0, GIVE_UP)
 
 
+def test_wait_for_the_turn_of_a_question_is_no_pause_of_ours():
+    line = Line()
+    assert line.silent_for(3, sends=False) == [(3.0, ASK)]
+
+    # Nobody looks meanwhile.
+    line.now_s += 5
+    line.life.asked(line.now_s)
+
+    assert line.silent_for(60) == [(11.5, GIVE_UP)]
+
+
 def test_pause_of_ours_is_no_silence_of_the_exchange():
     line = Line()
     assert line.silent_for(5) == [(3.0, ASK)]
