@@ -46,7 +46,7 @@ class _Output(io.RawIOBase):
         if self._is_over:
             return len(data)
         try:
-            return os.write(self._descriptor, data)
+            return self._written(data)
         except BrokenPipeError:
             self._is_over = True
             return len(data)
@@ -54,6 +54,14 @@ class _Output(io.RawIOBase):
             # The text that was refused must not be offered again by a flush at the end.
             self._is_over = True
             raise OutputRefused(os.strerror(error.errno or 0)) from None
+
+    def _written(self, data: "bytes | memoryview") -> int:
+        while True:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:
+                # Whoever shares the pipe has made it one that does not wait; here nothing is lost.
+                select.select([], [self._descriptor], [])
 
 
 def take_standard_output() -> None:
