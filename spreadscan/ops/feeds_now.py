@@ -7,7 +7,7 @@ import msgspec
 from spreadscan.config import Config
 from spreadscan.exchanges import Source
 from spreadscan.model import QuoteStatus
-from spreadscan.ops.processes_now import ProcessNow, Sight
+from spreadscan.ops.processes_now import HANGS, ProcessNow, Sight
 from spreadscan.runtime.plan_file import PlanRow, read_plan
 from spreadscan.shm.counters import FeedCounter, Histogram
 from spreadscan.shm.health import HealthSnapshot, quantile_ns
@@ -73,14 +73,18 @@ def feed_now(
     def count(counter: FeedCounter) -> int:
         return slot.counters[counter] if slot else 0
 
+    def gauge(counter: FeedCounter) -> int:
+        # Of a feed that hangs the engine uses no price, and what it said last is of then.
+        return 0 if process.state == HANGS else count(counter)
+
     return FeedNow(
         source=source.name,
         state=process.state,
         status=process.status,
-        live=count(FeedCounter.SYMBOLS_LIVE),
+        live=gauge(FeedCounter.SYMBOLS_LIVE),
         expected=count(FeedCounter.SYMBOLS_EXPECTED),
         missing=count(FeedCounter.SYMBOLS_MISSING),
-        frames_per_s=count(FeedCounter.FRAMES_PER_S),
+        frames_per_s=gauge(FeedCounter.FRAMES_PER_S),
         newest_quote_ms=max(0, sight.clock.monotonic_ns() - newest_ns) / 1e6 if newest_ns else None,
         connections=count(FeedCounter.CONNECTIONS_OPEN),
         connects=count(FeedCounter.CONNECTS),

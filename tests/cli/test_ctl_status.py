@@ -166,6 +166,23 @@ def test_engine_and_tracker_alone_have_no_prices(site):
     assert found["tracker"]["disk_free_mib"] > 0
 
 
+def test_feed_that_hangs_shows_no_live_price_and_no_rate_and_nothing_can_come_of_it(
+    config, okx_spot
+):
+    class Later(SystemClock):
+        """The heartbeat of the fixture is an hour in the past."""
+
+        def monotonic_ns(self):
+            return super().monotonic_ns() + 2 * 3_600_000 * MS
+
+    found = status_now(load_config(config), Later())
+
+    feed = next(row for row in found.feeds if row.source == "okx_spot")
+    assert feed.state == "hangs"
+    assert (feed.live, feed.expected, feed.frames_per_s) == (0, 3, 0)
+    assert "no source has a usable price" in found.reasons
+
+
 def test_stopped_process_hangs_and_a_killed_one_is_dead(site):
     engine, tracker = site.start(ENGINE, TRACKER)
     engine.send_signal(signal.SIGSTOP)
