@@ -14,9 +14,9 @@ cdef extern from "ws_frame.h" nogil:
 
 
 cdef enum:
-    # Stays in the second-level cache between the socket and the parser; two of the longest plain
-    # frames fit.
-    READ_BYTES = 2 * (MAX_PLAIN_HEADER + MAX_PLAIN_PAYLOAD)
+    # Eight of the longest plain frames. What is read stays in the second-level cache until it is
+    # parsed; smaller reads are more system calls: an eighth of it was 12 % slower.
+    READ_BYTES = 8 * (MAX_PLAIN_HEADER + MAX_PLAIN_PAYLOAD)
     # Memory behind what was read, so that numbers can be fetched in whole words.
     SLACK_BYTES = 16
 

@@ -234,6 +234,16 @@ def test_message_cut_off_is_no_quote_though_its_end_stands_behind_it_in_memory(b
     by_hand(scenario)
 
 
+def test_read_that_fills_the_buffer_ends_within_a_frame_and_the_next_goes_on(by_hand):
+    async def scenario(connected):
+        async with connected() as feed:
+            feed.read(frame(flat(u=0)))
+            feed.read(b"".join(frame(flat(u=number)) for number in range(1, 12_000)))
+            assert (feed.listener.quotes, feed.listener.by_picows) == (12_000, 1)
+
+    by_hand(scenario)
+
+
 def test_one_read_has_one_time_also_where_picows_has_a_part_of_it(by_hand):
     async def scenario(connected):
         async with connected() as feed:
