@@ -137,7 +137,7 @@ def test_every_line_gives_one_line_in_order(bare):
         "control", "symbol", "error", "control", "error", "error", "error", "control", "error",
         "control",
     ]  # fmt: skip
-    assert answers[0] == {"control": {"type": "ack", "request_id": "s1"}}
+    assert answers[0] == {"control": {"type": "ack", "request_id": "s1", "is_leaving": None}}
     assert answers[2] == {"error": "empty"}
     assert answers[3] == {"control": {"type": "pong"}}
     assert [answers[4]["error"], answers[5]["error"]] == ["malformed", "malformed"]

@@ -165,7 +165,7 @@ def test_since_is_a_day_or_a_span(folder, config_file, since, expected):
 
 @pytest.mark.parametrize("words", [("--reason", "vanished"), ("--since", "yesterday")])
 def test_option_that_nothing_can_match_is_a_usage_error(folder, config_file, words):
-    assert run(config_file, "history", *words).exit_code == 2
+    assert run(config_file, "history", *words).exit_code == 64
 
 
 def test_episode_command_draws_the_path(folder, config_file):
