@@ -290,16 +290,24 @@ class Link:
         heartbeat = self._shared.source.spec.heartbeat
         while heartbeat is not None:
             await asyncio.sleep(heartbeat.interval_s)
-            await self._pace.turn()
-            if not self._closed.is_set():
-                transport.send(WSMsgType.TEXT, heartbeat.payload.encode())
+            await self._knock(transport)
+
+    async def _knock(self, transport: WSTransport) -> None:
+        """Send what has to be answered, in its turn: the exchange's heartbeat, else a ping."""
+        heartbeat = self._shared.source.spec.heartbeat
+        await self._pace.turn()
+        if self._closed.is_set():
+            return
+        if heartbeat is None:
+            transport.send_ping()
+        else:
+            transport.send(WSMsgType.TEXT, heartbeat.payload.encode())
 
     async def _prove(self, transport: WSTransport) -> None:
         """Ask for a sign of life when nothing comes, and end a connection that gives none."""
         shared = self._shared
         dead_after_s = shared.feed.connection_silence_s
         life = SignOfLife(shared.now_s(), dead_after_s * SUSPECT_SHARE, dead_after_s)
-        heartbeat = shared.source.spec.heartbeat
         while not self._closed.is_set() and self.listener is not None:
             await asyncio.sleep(LOOK_S)
             shared.is_answering |= self.listener.pongs > 0
@@ -309,13 +317,7 @@ class Link:
                 self.drop(f"nothing came for {shared.now_s() - last_frame_s:.1f} s, no answer")
                 return
             if step is Step.ASK:
-                await self._pace.turn()
-                if self._closed.is_set():
-                    return
-                if heartbeat is None:
-                    transport.send_ping()
-                else:
-                    transport.send(WSMsgType.TEXT, heartbeat.payload.encode())
+                await self._knock(transport)
                 life.asked(shared.now_s())
 
     def _on_closed(self, listener: QuoteListener) -> None:
