@@ -49,12 +49,6 @@ class Box:
         """Return a command that runs on this host and in the box's network."""
         return self._room.network.command(*command)
 
-    def add_user(self, user: str) -> None:
-        """Make an ordinary account that can log in."""
-        self.ssh.run(f"useradd --create-home --shell /bin/bash {user}")
-        self.ssh.run(f"install -d -m 700 -o {user} -g {user} ~{user}/.ssh")
-        self.ssh.run(f"install -m 600 -o {user} -g {user} ~/.ssh/authorized_keys ~{user}/.ssh/")
-
     def wait_until_up(self) -> None:
         """Wait until systemd says that everything has been started and sshd answers.
 

@@ -60,8 +60,8 @@ def box(workshop):
 
     box = Box(f"spreadbox-{os.getpid()}", root_file_system(), workshop / "box")
     try:
-        box.add_user("alice")
-        box.add_user("mallory")
+        box.ssh.add_user("alice")
+        box.ssh.add_user("mallory")
         yield box
     finally:
         box.stop()
