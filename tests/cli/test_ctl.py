@@ -4,7 +4,7 @@ import signal
 
 import orjson
 import pytest
-from ctl_cases import Site, until
+from ctl_cases import until
 
 from spreadscan.errors import EXIT_CONFIG, EXIT_NOT_RUNNING, EXIT_TEMPORARY, EXIT_USAGE
 from spreadscan.runtime.in_force import config_in_force
@@ -15,14 +15,6 @@ from spreadscan.shm.region import remove_region
 from spreadscan.shm.regions import attach_regions
 
 ENGINE, TRACKER = "spread-engine", "spread-tracker"
-
-
-@pytest.fixture
-def site(make_config):
-    site = Site(make_config({}), make_config)
-    site.publish(1, "A", "B")
-    yield site
-    site.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from ctl_cases import Site, block, ctl, until
+from ctl_cases import block, ctl, until
 
 from spreadscan.holds import Holds, holds_file, read_holds
 from spreadscan.ops.operation_log import operations_file
@@ -16,14 +16,6 @@ from spreadscan.shm.regions import remove_regions
 
 ENGINE, TRACKER = "spread-engine", "spread-tracker"
 DIRECTION = "binance_spot_bybit_futures"
-
-
-@pytest.fixture
-def site(make_config):
-    site = Site(make_config({}))
-    site.publish(1, "A", "B")
-    yield site
-    site.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from ctl_cases import Site, until
+from ctl_cases import until
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -64,14 +64,6 @@ def okx_spot(config):
     yield lock
     if lock.health is not None:
         lock.release()
-
-
-@pytest.fixture
-def site(make_config):
-    site = Site(make_config({}))
-    site.publish(1, "A", "B")
-    yield site
-    site.close()
 
 
 def ctl(config, *options):

@@ -7,7 +7,6 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from ctl_cases import Site
 from typer.testing import CliRunner
 
 from spreadscan.cli.ctl import app
@@ -18,14 +17,6 @@ from spreadscan.shm.regions import remove_regions
 
 CTL = Path(sysconfig.get_path("scripts")) / "spread-ctl"
 ENGINE = "spread-engine"
-
-
-@pytest.fixture
-def site(make_config):
-    site = Site(make_config({}), make_config)
-    site.publish(1, "A", "B")
-    yield site
-    site.close()
 
 
 def ctl(site, *words):

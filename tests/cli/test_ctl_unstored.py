@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from ctl_cases import Site, block, ctl
+from ctl_cases import block, ctl
 
 from spreadscan.holds import holds_file, read_holds
 from spreadscan.ops import command, holding, holds_now, reload
@@ -11,14 +11,6 @@ from spreadscan.ops.operation_log import operations_file
 from spreadscan.shm.init import main as shm_init
 
 DIRECTION = "binance_spot_bybit_futures"
-
-
-@pytest.fixture
-def site(make_config):
-    site = Site(make_config({}))
-    site.publish(1, "A", "B")
-    yield site
-    site.close()
 
 
 @pytest.fixture

@@ -318,6 +318,11 @@ def test_our_own_mistake_in_the_ledger_is_not_taken_for_a_full_disk(bench, track
         tracker.step()
 
 
+def newest_first(bench):
+    with LedgerReader(bench.data_dir) as reader:
+        return [(row.symbol, row.ending, row.previous_id) for row in reader.recent_episodes(5)]
+
+
 def test_kill_halts_what_is_open_and_no_signal_is_taken_until_it_is_lifted(bench, tracker):
     bench.push()
     tracker.step()
@@ -334,18 +339,11 @@ def test_kill_halts_what_is_open_and_no_signal_is_taken_until_it_is_lifted(bench
     bench.push(symbol_id=8)
     tracker.step()
 
-    with LedgerReader(bench.data_dir) as reader:
-        endings = [(row.symbol, row.ending) for row in reader.recent_episodes(5)]
     assert killed == (1, 0, 0, 0)
     assert depth == 0
-    assert endings == [("ETH-USDT", None), ("BTC-USDT", "halted")]
+    assert [row[:2] for row in newest_first(bench)] == [("ETH-USDT", None), ("BTC-USDT", "halted")]
     assert bench.counter(TrackerCounter.EPISODES_HALTED) == 1
     assert bench.counter(TrackerCounter.SIGNALS_WITHHELD) == 2
-
-
-def newest_first(bench):
-    with LedgerReader(bench.data_dir) as reader:
-        return [(row.symbol, row.ending, row.previous_id) for row in reader.recent_episodes(5)]
 
 
 def test_kill_that_was_lifted_between_two_turns_halts_what_was_open(bench, tracker):
