@@ -65,11 +65,13 @@ def take_in(records: Records, rows: Rows, seen: Snapshot, now_ns: int) -> Rows:
 def frame_of(records: Records, in_sight: Rows, seen: Snapshot, now_ns: int) -> Frame:
     """Return the points of a look at the episodes in sight."""
     usable = seen.usable
+    # Of a leg that was never written the spread is infinite, so only what is in sight is computed.
+    gross_bps = seen.gross_bps[usable]
     return Frame(
         episode_ids=records["episode_id"][in_sight],
         t_ms=np.maximum(0, now_ns - records["opened_ns"][in_sight]) // 1_000_000,
-        gross_bps=seen.gross_bps[usable],
-        cost_bps=(seen.gross_bps - seen.net_bps)[usable],
+        gross_bps=gross_bps,
+        cost_bps=gross_bps - seen.net_bps[usable],
         usd=seen.executable_usd[usable],
     )
 

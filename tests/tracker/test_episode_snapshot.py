@@ -7,6 +7,7 @@ from tracker_cases import (
     FEE_BPS,
     FUTURES,
     NOW_NS,
+    OFFSET_NS,
     SPOT,
     names_of,
     opened_case,
@@ -14,7 +15,7 @@ from tracker_cases import (
 )
 
 from spreadscan.config import RoundTripFees
-from spreadscan.shm.layout import MAX_SYMBOLS
+from spreadscan.shm.layout import MAX_SYMBOLS, PRICE_DTYPE
 from spreadscan.tracker.columns import MOMENT_FIELDS
 from spreadscan.tracker.snapshot import Legs, Limits, evaluate, watch
 
@@ -54,6 +55,26 @@ def test_fresh_legs_give_the_spread_of_the_definition():
     assert seen.gross_bps[0] == (100.5 - 100.0) / 100.0 * 10_000
     assert seen.net_bps[0] == seen.gross_bps[0] - FEE_BPS
     assert seen.executable_usd[0] == 200.0
+
+
+@pytest.mark.filterwarnings("error")
+def test_look_that_sees_one_of_two_routes_gives_its_point_without_a_warning():
+    subject = opened_case()
+    subject.signal(symbol_id=8)
+    spot = np.array([GOOD_SPOT, np.zeros((), PRICE_DTYPE)])
+    futures = np.array([GOOD_FUTURES, GOOD_FUTURES])
+    seen = evaluate(
+        watch(subject.book.routes(subject.book.rows), FEES),
+        Legs(np.concatenate([spot, futures]), np.ones(4, np.bool_), np.full(4, 3, np.uint64),
+             np.ones(4, np.bool_)),
+        NOW_NS,
+        LIMITS,
+    )  # fmt: skip
+
+    frame = subject.book.observe(subject.book.rows, seen, NOW_NS, OFFSET_NS)
+
+    assert np.isinf(seen.gross_bps[1])
+    assert frame.cost_bps.tolist() == [pytest.approx(FEE_BPS)]
 
 
 def test_moment_has_every_field_of_the_table_and_both_legs():
