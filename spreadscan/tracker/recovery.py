@@ -183,7 +183,7 @@ def _begun(
         ring_created_ns=saved.ring_created_ns,
         ring_sequence=saved.ring_sequence,
         last_id=saved.last_id,
-        clocks=saved.clocks or now,
+        clocks=saved.clocks,
         is_synced=True,
         new_part=NewPart(day_of(now.wall_ns), saved.episodes, saved.previous, saved.expired),
         kills=saved.kills,

@@ -94,7 +94,8 @@ class Batch(NamedTuple):
     """Sequence of the last signal applied, 0 for none."""
     last_id: int
     """The highest episode id given out."""
-    clocks: Clocks
+    clocks: Clocks | None
+    """Now; None where each episode was last seen at a time of its own."""
     is_synced: bool
     """Whether it must be on the disk itself before it counts as stored."""
     new_part: NewPart | None = None
@@ -207,6 +208,7 @@ class EpisodeStore:
         self.close()
         before, self.part = self.part, part
         if new.is_damaged and before.ledger(self.directory).exists():
+            assert batch.clocks is not None, "only a tracker that runs meets damage in its part"
             self.set_aside_file = set_aside(before.ledger(self.directory), batch.clocks.wall_ns)
 
 
@@ -277,7 +279,8 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         meta |= {"control_created_ns": batch.kills.control_created_ns, "kills": batch.kills.number}
     connection.executemany(_PUT_META, meta.items())
     connection.execute("DELETE FROM clocks")
-    connection.execute("INSERT INTO clocks VALUES (?, ?, ?)", batch.clocks)
+    if batch.clocks is not None:
+        connection.execute("INSERT INTO clocks VALUES (?, ?, ?)", batch.clocks)
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -490,6 +490,24 @@ def test_tracker_killed_while_it_takes_over_an_older_ledger_takes_it_over_once(f
     assert len(ledger_parts(folder)) == 4
 
 
+def test_gap_counts_from_the_last_sight_though_the_run_that_took_over_stored_nothing(folder):
+    went_back(folder)
+    first_start, second_start = (
+        Clocks(BOOT, NOW_NS + after_s * SECOND_NS, WALL_NS + after_s * SECOND_NS)
+        for after_s in (100, 300)
+    )
+    open_ledger(folder, first_start).store.close()
+
+    opened = open_ledger(folder, second_start)
+    opened.store.close()
+
+    gaps_s = {
+        episode.route.symbol: episode.gap_ns / SECOND_NS
+        for episode in opened.saved.resumed(second_start)
+    }
+    assert gaps_s == {"SOL-USDT": 300.0, "ETH-USDT": pytest.approx(300.0 - 60.4)}
+
+
 def test_copy_of_an_older_ledger_changes_nothing_that_is_open(folder):
     _, sol = went_back(folder)
     (folder / "episodes.sqlite3").unlink()
