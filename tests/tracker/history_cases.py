@@ -17,18 +17,27 @@ class Days:
     def __init__(self, folder):
         self.folder = folder
         self.now_ns = NOW_NS
+        self.offset_ns = OFFSET_NS
         self.case = Case()
         self.store = open_ledger(folder, self.clocks()).store
         self.frames = []
 
     def clocks(self):
-        return Clocks(BOOT, self.now_ns, self.now_ns + OFFSET_NS)
+        return Clocks(BOOT, self.now_ns, self.now_ns + self.offset_ns)
+
+    def set_clock(self, wrong_by_ns):
+        """Step the wall clock; the next part is of its day."""
+        self.offset_ns = OFFSET_NS + wrong_by_ns
+        self.begin_part()
 
     def open(self, symbol_id, **more):
-        self.case.signal(symbol_id=symbol_id, time_ns=self.now_ns, **more)
+        self.case.signal(symbol_id=symbol_id, time_ns=self.now_ns, offset_ns=self.offset_ns, **more)
 
     def close(self, symbol_id):
-        self.case.signal(SignalType.CLOSE, symbol_id=symbol_id, time_ns=self.now_ns, net_bps=-1.0)
+        self.case.signal(
+            SignalType.CLOSE, symbol_id=symbol_id, time_ns=self.now_ns, net_bps=-1.0,
+            offset_ns=self.offset_ns,
+        )  # fmt: skip
 
     def look(self, net_bps, after_s=0.2):
         self.now_ns += round(after_s * SECOND_NS)
@@ -48,7 +57,10 @@ class Days:
     def next_day(self):
         self.commit()
         self.now_ns += DAY_NS
-        day = day_of(self.now_ns + OFFSET_NS)
+        self.begin_part()
+
+    def begin_part(self):
+        day = day_of(self.now_ns + self.offset_ns)
         self.commit(NewPart(day, self.case.open, dict(self.case.book.previous)))
 
     def episode_of(self, symbol):

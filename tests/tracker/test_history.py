@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from history_cases import DAY_NS, three_days
+from history_cases import DAY_NS, Days, three_days
 from tracker_cases import DIRECTION, NOW_NS, OFFSET_NS
 from typer.testing import CliRunner
 
@@ -77,6 +77,30 @@ def test_open_episodes_come_first_then_the_latest_ended(folder):
 )
 def test_query_finds_what_it_asks_for_on_all_days(folder, query, expected):
     assert symbols(folder, **query) == expected
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+@pytest.mark.parametrize(
+    ("days_off", "since_days", "expected"),
+    [(-200, 0, ["SOL-USDT", "BTC-USDT"]), (200, 100, ["ETH-USDT"])],
+    ids=["behind", "ahead"],
+)
+def test_since_finds_what_was_recorded_before_and_by_a_clock_that_was_wrong(
+    config_file, days_off, since_days, expected, is_compacted
+):
+    config = load_config(config_file)
+    days = Days(config.path(config.tracker.data_dir))
+    for symbol_id, offset_ns in ((7, 0), (8, days_off * DAY_NS), (9, 0)):
+        days.set_clock(offset_ns)
+        days.open(symbol_id)
+        days.close(symbol_id)
+        days.next_day()
+    days.store.close()
+    if is_compacted:
+        assert compact(config, WALL_NS).failed == ()
+
+    since_wall_ns = WALL_NS + since_days * DAY_NS
+    assert symbols(days.folder, since_wall_ns=since_wall_ns) == expected
 
 
 def test_limit_is_a_limit(folder):
