@@ -33,11 +33,12 @@ def episode(
     found = open_history(config, is_sim=sim)
     rows = found.summaries(EpisodeQuery(episode_id=episode_id))
     points = found.path(episode_id) if rows else []
-    tell_troubles(found)
     if not rows:
+        tell_troubles(found)
         raise EpisodeUnknown(f"found no episode {episode_id}, expected one of `history`")
     if as_json:
         shown = {"episode": msgspec.to_builtins(rows[0]), "path": msgspec.to_builtins(points)}
         typer.echo(orjson.dumps(shown).decode())
-        return
-    Console().print(episode_details(rows[0], points))
+    else:
+        Console().print(episode_details(rows[0], points))
+    tell_troubles(found)

@@ -60,6 +60,6 @@ def export(  # noqa: PLR0913 - one parameter is one option of the command line
     except OSError as error:
         typer.echo(f"spread-ctl: {output or 'standard output'}: {error.strerror}", err=True)
         raise typer.Exit(EXIT_FAILED) from None
-    tell_troubles(found)
     if output is not None:
         typer.echo(f"{output}: {rows:,} {'snapshots' if paths else 'episodes'}")
+    tell_troubles(found)

@@ -9,7 +9,7 @@ import typer
 
 from spreadscan.cli.duration import parse_duration_s
 from spreadscan.config import load_config
-from spreadscan.errors import EXIT_NOT_RUNNING, SpreadscanError
+from spreadscan.errors import EXIT_NOT_RUNNING, ConfigError, SpreadscanError
 from spreadscan.ops.history import OPEN, EpisodeQuery, History
 from spreadscan.runtime.clock import SystemClock
 from spreadscan.tracker.episode import Ending
@@ -89,18 +89,30 @@ def open_history(config: Path, *, is_sim: bool) -> History:
 
     Raises:
         NoHistory: there is none yet.
+        ConfigError: its folder cannot be read.
     """
     tree = load_config(config, is_sim=is_sim)
+    folder = tree.path(tree.tracker.data_dir)
     try:
-        return History(tree.path(tree.tracker.data_dir))
+        return History(folder)
     except FileNotFoundError as error:
         raise NoHistory(str(error)) from None
+    except OSError as error:
+        raise ConfigError(
+            str(folder), "tracker.data_dir", str(error.strerror), "a folder that you may read"
+        ) from None
 
 
 def tell_troubles(history: History) -> None:
-    """Say on standard error which parts could not be read."""
+    """Say on standard error which parts could not be read, and end by their exit status, if any.
+
+    Raises:
+        typer.Exit: the answer is not whole.
+    """
     for sentence in dict.fromkeys(history.troubles):
         typer.echo(f"spread-ctl: {sentence}", err=True)
+    if history.exit_code:
+        raise typer.Exit(history.exit_code)
 
 
 def _since_wall_ns(text: str) -> int:

@@ -48,11 +48,11 @@ def statistics(  # noqa: PLR0913 - one parameter is one option of the command li
     query = query_of(symbol, direction, since, min_net_bps, None)
     usual = baselines_now(load_config(config, is_sim=sim))
     rows = route_statistics(found.summaries(query), usual)
-    tell_troubles(found)
     if as_json:
         typer.echo(orjson.dumps({"routes": msgspec.to_builtins(rows)}).decode())
-        return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPED_WIDTH)
-    console.print(statistics_table(rows[: limit + 1], console.width))
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=PIPED_WIDTH)
+        console.print(statistics_table(rows[: limit + 1], console.width))
+    tell_troubles(found)

@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spreadscan.errors import EXIT_DEGRADED, EXIT_TEMPORARY
 from spreadscan.ops.archive import EPISODE_SCHEMA, PATH_SCHEMA, episodes_table
 from spreadscan.ops.ledger import EpisodeSummary, PathPoint, frames_of
-from spreadscan.ops.part_reader import open_part
+from spreadscan.ops.part_reader import PartMoved, open_part
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts
 from spreadscan.tracker.rows import EPISODE_COLUMNS
 
@@ -87,6 +88,8 @@ class History:
         self._newest = max(ledgers, default=None)
         self.troubles: list[str] = []
         """One sentence for every part that could not be read."""
+        self.exit_code = 0
+        """What a program ends with that has told `troubles`: an answer is not whole without."""
 
     def summaries(self, query: EpisodeQuery, limit: int | None = None) -> list[EpisodeSummary]:
         """Return episodes, those open first, then the latest ended first; at most *limit*."""
@@ -105,9 +108,12 @@ class History:
         needed = list(dict.fromkeys([*columns, "episode_id"]))
         for part in self._parts:
             try:
-                table = self._episodes_of(part, query, needed)
+                try:
+                    table = self._episodes_of(part, query, needed)
+                except PartMoved:
+                    table = self._episodes_of(part, query, needed)
             except _UNREADABLE as error:
-                self.troubles.append(f"{self._file_of(part)}: left out: {error}")
+                self._leave_out(part, error)
                 continue
             ids = table["episode_id"].to_pylist()
             if seen and not seen.isdisjoint(ids):
@@ -130,12 +136,23 @@ class History:
         wanted = np.array(sorted(episode_ids), np.int64)
         told: dict[int, int] = {}
         for part in reversed(self._parts):
-            told_earlier = dict(told)
             try:
-                for table in self._points_of(part, wanted):
-                    yield _untold(table, told_earlier, told)
+                try:
+                    yield from self._untold_of(part, wanted, told)
+                except PartMoved:
+                    yield from self._untold_of(part, wanted, told)
             except _UNREADABLE as error:
-                self.troubles.append(f"{self._file_of(part)}: left out: {error}")
+                self._leave_out(part, error)
+
+    def _leave_out(self, part: Part, error: Exception) -> None:
+        self.troubles.append(f"{self._file_of(part)}: left out: {error}")
+        is_passing = isinstance(error, PartMoved) and self.exit_code in {0, EXIT_TEMPORARY}
+        self.exit_code = EXIT_TEMPORARY if is_passing else EXIT_DEGRADED
+
+    def _untold_of(self, part: Part, wanted: Any, told: dict[int, int]) -> Iterator[pa.Table]:
+        told_earlier = dict(told)
+        for table in self._points_of(part, wanted):
+            yield _untold(table, told_earlier, told)
 
     def _file_of(self, part: Part) -> Path:
         is_archived = part in self._archived

@@ -6,16 +6,21 @@ Then the file is all there is and nobody writes it, so it is read as it stands (
 takes no locks); should a tracker begin to write meanwhile, what was read is not believed.
 """
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from spreadscan.tracker.schema import READABLE_VERSIONS
 
-__all__ = ["open_part"]
+__all__ = ["PartMoved", "open_part"]
 
 BUSY_TIMEOUT_S = 1.0
 _MAY_NOT_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+
+class PartMoved(sqlite3.OperationalError):
+    """A tracker began to write what was read as it stood; opened again, it can be read."""
 
 
 def open_part(file: Path) -> sqlite3.Connection:
@@ -23,34 +28,36 @@ def open_part(file: Path) -> sqlite3.Connection:
 
     Raises:
         sqlite3.DatabaseError: it is damaged, cannot be read, or is of another build. Of a part that
-            is read as it stands, reading raises it too, when a tracker has begun to write.
+            is read as it stands, reading raises `PartMoved`, when a tracker has begun to write.
 
     Concurrency: beside the tracker; nothing is written, and no file but SQLite's own is made.
     """
+    if file.exists() and not os.access(file, os.R_OK):
+        raise sqlite3.OperationalError("found no right to read it, expected a user who may")
     uri = f"{file.absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)
     try:
-        return _of_this_build(connection, file)
+        return _of_this_build(connection)
     except sqlite3.OperationalError as error:
         if (error.sqlite_errorcode & 0xFF) not in _MAY_NOT_WRITE or not file.exists():
             raise
         stood = _Standing.of(file)
         if stood.has_log:
             raise sqlite3.OperationalError(
-                f"{file}: found a log without its index, expected the tracker's user to read it"
+                "found a log without its index, expected the tracker's user to read it"
             ) from error
     still = sqlite3.connect(f"{uri}&immutable=1", uri=True, factory=_StillPart)
     still.stands_as(file, stood)
-    return _of_this_build(still, file)
+    return _of_this_build(still)
 
 
-def _of_this_build(connection: sqlite3.Connection, file: Path) -> sqlite3.Connection:
+def _of_this_build(connection: sqlite3.Connection) -> sqlite3.Connection:
     """Return the connection if this build reads the part's version, or close it."""
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in READABLE_VERSIONS:
             raise sqlite3.DatabaseError(
-                f"{file}: ledger version {version}, this build reads {READABLE_VERSIONS}"
+                f"found ledger version {version}, expected one of {READABLE_VERSIONS}"
             )
     except sqlite3.Error:
         connection.close()
@@ -87,9 +94,7 @@ class _StillPart(sqlite3.Connection):
 
     def prove(self) -> None:
         if _Standing.of(self._file) != self._stood:
-            raise sqlite3.OperationalError(
-                f"{self._file}: the tracker began to write while it was read; ask again"
-            )
+            raise PartMoved("found a tracker that began to write, expected it to stand still")
 
 
 class _StillRows(sqlite3.Cursor):

@@ -9,9 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from history_cases import three_days
 
+from spreadscan.ops import history, ledger
 from spreadscan.ops.part_reader import open_part
 from spreadscan.tracker.parts import ledger_parts
 from spreadscan.tracker.recovery import open_ledger
@@ -34,6 +36,14 @@ with LedgerReader(folder) as reader:
     recent = [row.symbol for row in reader.recent_episodes(9)]
 print([row.symbol for row in rows], points, recent, history.troubles)
 """
+ASK_AS_OTHER_USER = f"""
+import os, sys
+from spreadscan.cli import ctl, history
+from spreadscan.cli.entry import spread_ctl
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+sys.argv = ["spread-ctl", "history", "--config", sys.argv[1]]
+sys.exit(spread_ctl())
+"""
 THREE_DAYS = (
     "['SOL-USDT', 'ETH-USDT', 'BTC-USDT'] [1, 2, 2] ['SOL-USDT', 'ETH-USDT', 'BTC-USDT'] []"
 )
@@ -47,13 +57,17 @@ def folder():
         yield Path(name) / "data"
 
 
-def said_to_another_user(folder):
+def said_by(script, path):
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    done = subprocess.run(
-        [sys.executable, "-c", OTHER_USER, str(folder)],
+    return subprocess.run(
+        [sys.executable, "-c", script, str(path)],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
+
+
+def said_to_another_user(folder):
+    done = said_by(OTHER_USER, folder)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -82,6 +96,29 @@ def test_another_user_reads_the_ledger_of_a_tracker_that_was_killed(folder):
     assert list(folder.glob("*-wal"))
 
     assert said_to_another_user(folder) == THREE_DAYS
+
+
+@pytest.mark.parametrize(
+    ("closed", "said", "status"),
+    [
+        ("data", "data: tracker.data_dir: found Permission denied, expected a folder that", 78),
+        ("data/*.sqlite3", ".sqlite3: left out: found no right to read it, expected a user", 1),
+    ],
+)
+def test_user_who_may_not_read_is_told_in_one_line_what_is_expected(
+    folder, config_writer, closed, said, status
+):
+    three_days(folder).store.close()
+    config_file = config_writer(folder.parent, "none", {})
+    for path in list(folder.parent.glob(closed)):
+        path.chmod(0)
+
+    done = said_by(ASK_AS_OTHER_USER, config_file)
+
+    assert done.returncode == status
+    lines = done.stderr.splitlines()
+    assert lines
+    assert all(said in line for line in lines), done.stderr
 
 
 @pytest.fixture
@@ -141,3 +178,45 @@ def test_what_was_read_while_a_tracker_came_and_went_is_not_believed(still, read
         read(connection)
     with contextlib.closing(open_part(file)) as anew:
         assert count(anew) == (before[0] + 1,)
+
+
+def test_history_is_whole_though_a_tracker_begins_to_write_while_it_is_read(still, monkeypatch):
+    days, file, _ = still
+    opened = []
+
+    def tracker_begins():
+        if not opened:
+            opened.append(open_ledger(days.folder, days.clocks()).store)
+            opened[0].opened()
+
+    read = history.episodes_table
+    monkeypatch.setattr(history, "episodes_table", lambda *a: (tracker_begins(), read(*a))[1])
+    subject = history.History(file.parent)
+
+    rows = subject.summaries(history.EpisodeQuery())
+
+    opened[0].close()
+    assert [row.symbol for row in rows] == ["SOL-USDT", "ETH-USDT", "BTC-USDT"]
+    assert (subject.troubles, subject.exit_code) == ([], 0)
+
+
+def test_path_is_whole_though_a_tracker_begins_to_write_while_it_is_read(still, monkeypatch):
+    days, file, _ = still
+    days.store = open_ledger(days.folder, days.clocks()).store
+    for net_bps in (14.0, 15.0):
+        days.look(net_bps)
+    days.commit()
+    days.store.close()
+    subject = history.History(file.parent)
+    (row,) = subject.summaries(history.EpisodeQuery(symbol="SOL-USDT"))
+    monkeypatch.setattr(ledger, "FRAMES_AT_ONCE", 2)
+
+    tables = subject.point_tables([row.episode_id])
+    told = [next(tables)]
+    opened = open_ledger(days.folder, days.clocks()).store
+    opened.opened()
+    told += tables
+
+    opened.close()
+    assert pa.concat_tables(told)["t_ms"].to_pylist() == [200, 400, 600]
+    assert (subject.troubles, subject.exit_code) == ([], 0)
