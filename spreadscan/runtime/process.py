@@ -83,6 +83,8 @@ class Context:
             writes={*program.writes, RegionKind.HEALTH},
             timeout_s=config.shm.attach_timeout_s,
         )
+        if program.source is not None:
+            self._retire_former_quotes(program.health_slot)
         self.health = HealthWriter(self.regions.health, program.health_slot, program.name)
         # Before the universe: a reload asked for in between is then seen as a new one.
         self._control = ControlReader(self.regions.control)
@@ -110,6 +112,15 @@ class Context:
         self._run_dir = config.path(config.runtime.run_dir)
         self._published_config: Config | None = None
         self._status = ""
+
+    def _retire_former_quotes(self, source_id: int) -> None:
+        """Take what a dead feed left out of use, before this one seems to vouch for it.
+
+        The engine has done so long ago, unless it died at the same time.
+        """
+        epoch = self.regions.prices.source_epoch(source_id)
+        if epoch % 2 == 1:
+            self.regions.prices.retire_source(source_id, epoch)
 
     def tick(self) -> bool:
         """Beat when it is due and look at the control block; False once the process must stop.

@@ -10,10 +10,12 @@ import pytest
 from program_cases import NotifySocket, Programs, until, write_small_universe
 
 from spreadscan.config import load_config
+from spreadscan.runtime import process
 from spreadscan.runtime.cpu import cores_of
 from spreadscan.runtime.process import Context
 from spreadscan.shm.control import ControlWriter
-from spreadscan.shm.layout import ProcessState, RegionKind
+from spreadscan.shm.health import HealthWriter
+from spreadscan.shm.layout import Prices, ProcessState, RegionKind
 from spreadscan.shm.regions import attach_regions, create_regions
 from spreadscan.topology import program_named
 
@@ -123,6 +125,29 @@ def test_loop_that_turns_without_doing_its_work_does_not_feed_the_watchdog(
 
     assert idle == [[], []]
     assert busy == [["WATCHDOG=1"], []]
+
+
+def test_feed_that_starts_takes_what_a_dead_one_left_out_of_use_before_it_seems_alive(
+    make_config, manual_clock, monkeypatch
+):
+    config = load_config(make_config({}))
+    create_regions(config.shm)
+    write_small_universe(config)
+    program = program_named("feed-okx-spot")
+    prices = attach_regions(config.shm, reads=(), writes=(RegionKind.PRICES,), timeout_s=0).prices
+    dead = Prices.SOURCE_STATES + program.health_slot * Prices.SOURCE_STATE_BYTES
+    prices.slots.mapping.store_word(dead + Prices.SOURCE_EPOCH, 3)
+    seen = []
+
+    def taking(region, slot, name):
+        seen.append((name, prices.source_epoch(slot)))
+        return HealthWriter(region, slot, name)
+
+    monkeypatch.setattr(process, "HealthWriter", taking)
+
+    Context(config, program, manual_clock, logging.getLogger("test"))
+
+    assert seen == [("feed-okx-spot", 4)]
 
 
 def test_lines_are_objects_on_request(start):
