@@ -83,10 +83,10 @@ class LegReader:
         """
         regions = self._context.regions
         records, is_stable = regions.prices.read_pairs(watched.slots)
-        # All of this after the quotes: whoever holds his epoch and lives now did so when they were
-        # read, and none of them can seem to come from the future.
-        epochs = regions.prices.source_epochs()[watched.sources]
+        # All of this after the quotes, so that none of them can seem to come from the future, and
+        # the epochs last: who lives now and still has the epoch of the quotes has written them.
         living = self._pipeline.living_sources()[watched.sources]
+        epochs = regions.prices.source_epochs()[watched.sources]
         suspects = regions.routes.suspects()[watched.slots]
         now_ns = self._context.clock.monotonic_ns()
         legs = Legs(records, is_stable, epochs, living & ~suspects)

@@ -17,6 +17,7 @@ from spreadscan.shm.ring import RingWriter
 from spreadscan.topology import feed_name
 
 NEVER_NS = 2**62
+FIRST_EPOCH = 3
 SPOT, FUTURES = "spot", "futures"
 WIDE = {SPOT: (99.0, 100.0), FUTURES: (103.0, 103.1)}
 GONE = {SPOT: (103.9, 104.0), FUTURES: (99.0, 99.1)}
@@ -67,9 +68,9 @@ class Market:
         self.sent = {symbol_id: [] for symbol_id in self.symbols}
         self.is_open = dict.fromkeys(self.symbols, False)
         self.sequence = 0
-        for source in self.sources.values():
-            offset = Prices.SOURCE_STATES + source * Prices.SOURCE_STATE_BYTES
-            self.regions.prices.slots.mapping.store_word(offset + Prices.SOURCE_EPOCH, 3)
+        self.epochs = dict.fromkeys(self.sources, FIRST_EPOCH)
+        for leg in self.sources:
+            self.set_epoch(leg)
         for symbol_id in self.symbols:
             self.widen(symbol_id)
 
@@ -116,17 +117,25 @@ class Market:
             self.send(SignalType.UPDATE, symbol_id)
 
     def lose_a_feed(self):
-        """A feed dies over prices that say what nobody vouches for, and another one comes."""
+        """A feed dies over prices that say what nobody vouches for, and another one comes.
+
+        In between the engine has retired what it left.
+        """
         leg = self.chance.choice([SPOT, FUTURES])
         feed = self.feeds[self.sources[leg]]
+        last = {symbol_id: self.stands(leg, symbol_id) for symbol_id in self.symbols}
         touched = [each for each in self.symbols if self.is_wide(each)]
         self.neighbours.kill(feed)
+        for symbol_id in self.symbols:
+            self.end(leg, symbol_id)
         for symbol_id in touched:
             self.put(leg, symbol_id, is_gone=True, is_proof=False)
         time.sleep(self.chance.uniform(0.0, 0.02))
-        for symbol_id in touched:
-            self.put(leg, symbol_id)
+        self.epochs[leg] += 2
+        self.set_epoch(leg)
         self.neighbours.begin(feed)
+        for symbol_id, quote_before in last.items():
+            self.put(leg, symbol_id, is_gone=quote_before.is_gone and quote_before.is_proof)
 
     def unlist(self, symbol_id):
         """A route that is open is not scanned any more; the engine lets go of it without a word."""
@@ -168,13 +177,24 @@ class Market:
         book = (GONE if is_gone else WIDE)[leg]
         self.regions.prices.write(
             slot_of(self.sources[leg], symbol_id),
-            quote(*book, received_ns=begun_ns - age_ns, flags=flags, qty=float(number)),
-        )
-        before = self.standing.get((leg, symbol_id))
-        if before is not None:
-            self.stood[before] = (self.stood[before][0], time.monotonic_ns())
+            quote(
+                *book, received_ns=begun_ns - age_ns, epoch=self.epochs[leg], flags=flags,
+                qty=float(number),
+            ),
+        )  # fmt: skip
+        self.end(leg, symbol_id)
         self.stood[number] = (begun_ns, NEVER_NS)
         self.standing[leg, symbol_id] = number
+
+    def end(self, leg, symbol_id):
+        """What stood in the store does so no longer, or nobody vouches for it any more."""
+        if number := self.standing.pop((leg, symbol_id), None):
+            self.stood[number] = (self.stood[number][0], time.monotonic_ns())
+
+    def set_epoch(self, leg):
+        """The feed that comes owns its source from now on."""
+        offset = Prices.SOURCE_STATES + self.sources[leg] * Prices.SOURCE_STATE_BYTES
+        self.regions.prices.slots.mapping.store_word(offset + Prices.SOURCE_EPOCH, self.epochs[leg])
 
     def send(self, kind, symbol_id):
         self.sequence += 1

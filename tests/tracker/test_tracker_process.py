@@ -15,6 +15,7 @@ from spreadscan.shm.layout import RegionKind
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
 from spreadscan.shm.ring import DRAIN_BATCH, RingReader
 from spreadscan.tracker import journal
+from spreadscan.tracker.legs import LivingPipeline
 from spreadscan.tracker.parts import ledger_parts
 from spreadscan.tracker.process import main, next_due
 
@@ -116,6 +117,24 @@ def test_prices_that_a_dead_process_left_converge_nothing(bench, tracker, name):
 
     assert before == (1, 1, 0, 0)
     assert bench.counter(TrackerCounter.EPISODES_CONVERGED) == 1
+
+
+def test_prices_of_a_feed_that_is_replaced_during_the_look_converge_nothing(
+    bench, tracker, monkeypatch
+):
+    ask = LivingPipeline.living_sources
+
+    def replaced_meanwhile(pipeline):
+        bench.set_epoch(bench.direction.spot_source, 5)
+        return ask(pipeline)
+
+    monkeypatch.setattr(LivingPipeline, "living_sources", replaced_meanwhile)
+    bench.push()
+    bench.put_prices(spread_bps=0.0)
+
+    tracker.step()
+
+    assert bench.counts() == (1, 1, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["spread-engine", "feed-okx-spot"])
