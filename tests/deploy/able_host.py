@@ -8,10 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from leftovers import end_in_order, workshop
 from machine_images import is_root, root_file_system
 from room import Room
 
@@ -39,9 +39,9 @@ def why_no_box() -> str:
     """Return in one line why no container runs here; "" when one does."""
     if reason := why_no_machine(root_file_system):
         return reason
-    with tempfile.TemporaryDirectory(prefix="spreadscan-trial-", dir="/var/tmp") as folder:
+    with workshop() as folder:
         try:
-            room = Room(f"spreadtrial-{os.getpid()}", root_file_system(), Path(folder) / "room")
+            room = Room(f"spreadtrial-{os.getpid()}", root_file_system(), folder / "room")
             try:
                 subprocess.run(
                     room.command("sh", "-c", TRIAL), env=room.environment(), check=True,
@@ -60,6 +60,7 @@ def _last_words(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    end_in_order()
     why = why_no_box()
     sys.stdout.write(f"{why}\n" if why else "")
     sys.exit(1 if why else 0)

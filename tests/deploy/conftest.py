@@ -5,13 +5,12 @@ host that cannot do that skips them and says why.
 """
 
 import contextlib
-import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
+from lifeline import bound
 
 HERE = Path(__file__).parent
 EXCHANGES = {"binance", "bybit", "okx", "mexc"}
@@ -59,23 +58,17 @@ def _scenario_goes_on(request):
 def _able_host(request):
     """Whether this host can build and run the machine; what is in the way is said in one line."""
     from able_host import why_no_box, why_no_machine  # noqa: PLC0415 - only where these run
+    from leftovers import end_in_order, take_back  # noqa: PLC0415
     from machine_images import disk_image  # noqa: PLC0415
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+    end_in_order()
+    take_back()
     if request.node.get_closest_marker("scenario").args[0] == "box":
         reason = why_no_box()
     else:
         reason = why_no_machine(disk_image)
     if reason:
         pytest.skip(f"this host cannot run machines: {reason}")
-
-
-def _end(*_):
-    """Give machines back as after an interruption, and not be interrupted in that."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")
@@ -89,9 +82,10 @@ def wheelhouse():
 
 @pytest.fixture(scope="module")
 def workshop():
-    """A folder on a disk, not in memory: overlays and images are made in it."""
-    with tempfile.TemporaryDirectory(prefix="spreadscan-deploy-", dir="/var/tmp") as folder:
-        yield Path(folder)
+    from leftovers import workshop  # noqa: PLC0415 - only where these run
+
+    with workshop() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -139,8 +133,9 @@ def simulator():
         command = [str(Path(sys.executable).with_name("spreadscan")), "sim", "--config", config]
         with (folder / "sim.log").open("w") as log:
             process = subprocess.Popen(
-                [*before, *command, *options], stdout=log, stderr=subprocess.STDOUT, cwd=folder
-            )
+                [*bound(*before), *command, *options],
+                stdout=log, stderr=subprocess.STDOUT, cwd=folder,
+            )  # fmt: skip
         try:
             yield process
         finally:

@@ -1,9 +1,18 @@
 """A network namespace with loopback alone: what runs in it reaches itself and nothing else."""
 
-import contextlib
 import subprocess
+from pathlib import Path
 
-__all__ = ["LoneNetwork"]
+__all__ = ["NETWORKS", "LoneNetwork", "delete_network"]
+
+# Where ip(8) keeps the names.
+NETWORKS = Path("/run/netns")
+
+
+def delete_network(name: str) -> None:
+    """Let go of a namespace, if there is one; what still runs in it keeps it alive."""
+    if (NETWORKS / name).exists():
+        subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
 class LoneNetwork:
@@ -30,8 +39,5 @@ class LoneNetwork:
         )
 
     def remove(self) -> None:
-        """Let go of it; what still runs in it keeps it alive. May be called again."""
-        with contextlib.suppress(subprocess.CalledProcessError):
-            subprocess.run(
-                ["ip", "netns", "delete", self.name], check=True, stderr=subprocess.DEVNULL
-            )
+        """Let go of it. May be called again."""
+        delete_network(self.name)

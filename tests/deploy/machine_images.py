@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from lifeline import bound_family
 from ssh_way import make_key
 
 __all__ = ["disk_image", "is_root", "root_file_system"]
@@ -64,12 +65,18 @@ def install_on_this_host(*packages: str) -> None:
 
 
 @contextlib.contextmanager
-def build_lock() -> Iterator[None]:
-    """Let one process at a time install and build."""
+def build_lock() -> Iterator[Path]:
+    """Let one process at a time install and build; what it left half built is gone."""
     CACHE.mkdir(parents=True, exist_ok=True)
+    building = CACHE / "building"
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        try:
+            yield building
+        finally:
+            shutil.rmtree(building)
 
 
 def cached(kind: str, *made_from: str) -> Path:
@@ -156,7 +163,7 @@ def disk_image() -> Path:
     stands where grub-install would embed it.
     """
     packages = ",".join((*BARE, *BROUGHT, *KERNEL))
-    with build_lock():
+    with build_lock() as building:
         install_on_this_host(
             "mmdebstrap", "qemu-system-x86", "qemu-utils", "fdisk", "e2fsprogs", "iproute2",
             "openssh-client",
@@ -167,24 +174,21 @@ def disk_image() -> Path:
         )  # fmt: skip
         if image.is_file():
             return image
-        root = image.with_name(f"{image.name}.root")
-        building = image.with_name(f"{image.name}.new")
-        shutil.rmtree(root, ignore_errors=True)
-        try:
-            subprocess.run(
-                ["mmdebstrap", "--quiet", "--variant=minbase", f"--setup-hook={INITRAMFS}",
-                 f"--include={packages}", SUITE, str(root)],
-                check=True, timeout=1200,
-            )  # fmt: skip
-            key = image.with_suffix(".key")
-            for half in (key, key.with_name(f"{key.name}.pub")):
-                half.unlink(missing_ok=True)
-            make_key(key)
-            _prepare_disk_root(root, key)
-            _write_disk(building, root)
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
-        building.rename(image)
+        root, disk = building / "root", building / "disk"
+        subprocess.run(
+            bound_family(
+                "mmdebstrap", "--quiet", "--variant=minbase", f"--setup-hook={INITRAMFS}",
+                f"--include={packages}", SUITE, str(root),
+            ),
+            check=True, timeout=1200,
+        )  # fmt: skip
+        key = image.with_suffix(".key")
+        for half in (key, key.with_name(f"{key.name}.pub")):
+            half.unlink(missing_ok=True)
+        make_key(key)
+        _prepare_disk_root(root, key)
+        _write_disk(disk, root)
+        disk.rename(image)
     return image
 
 
@@ -212,30 +216,26 @@ def _write_disk(disk: Path, root: Path) -> None:
     """Write partition table, boot loader and file system; grub-install(8) would do the same."""
     partition, core = disk.with_suffix(".partition"), disk.with_suffix(".core")
     modules = root / "usr/lib/grub/i386-pc"
-    try:
-        size_mib = DISK_MIB - PARTITION_SECTOR * SECTOR_BYTES // 2**20
-        subprocess.run(
-            ["mke2fs", "-q", "-t", "ext4", "-U", DISK_UUID, "-d", root, partition, f"{size_mib}M"],
-            check=True, timeout=300,
-        )  # fmt: skip
-        subprocess.run(
-            [root / "usr/bin/grub-mkimage", "--directory", modules, "--output", core, "--format",
-             "i386-pc", "--prefix", "(hd0,msdos1)/boot/grub", "biosdisk", "part_msdos", "ext2"],
-            check=True,
-        )  # fmt: skip
-        with disk.open("wb") as file:
-            file.truncate(DISK_MIB * 2**20)
-        subprocess.run(
-            ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk], check=True, text=True,
-            input=f"label: dos\nstart={PARTITION_SECTOR}, type=83, bootable\n",
-        )  # fmt: skip
-        place = ["conv=notrunc,sparse", "status=none", f"of={disk}"]
-        boot = ["bs=440", "count=1"]
-        subprocess.run(["dd", f"if={modules / 'boot.img'}", *boot, *place], check=True)
-        after_table = [f"bs={SECTOR_BYTES}", "seek=1"]
-        subprocess.run(["dd", f"if={core}", *after_table, *place], check=True)
-        in_partition = ["bs=1M", f"seek={PARTITION_SECTOR * SECTOR_BYTES // 2**20}"]
-        subprocess.run(["dd", f"if={partition}", *in_partition, *place], check=True)
-    finally:
-        partition.unlink(missing_ok=True)
-        core.unlink(missing_ok=True)
+    size_mib = DISK_MIB - PARTITION_SECTOR * SECTOR_BYTES // 2**20
+    subprocess.run(
+        ["mke2fs", "-q", "-t", "ext4", "-U", DISK_UUID, "-d", root, partition, f"{size_mib}M"],
+        check=True, timeout=300,
+    )  # fmt: skip
+    subprocess.run(
+        [root / "usr/bin/grub-mkimage", "--directory", modules, "--output", core, "--format",
+         "i386-pc", "--prefix", "(hd0,msdos1)/boot/grub", "biosdisk", "part_msdos", "ext2"],
+        check=True,
+    )  # fmt: skip
+    with disk.open("wb") as file:
+        file.truncate(DISK_MIB * 2**20)
+    subprocess.run(
+        ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk], check=True, text=True,
+        input=f"label: dos\nstart={PARTITION_SECTOR}, type=83, bootable\n",
+    )  # fmt: skip
+    place = ["conv=notrunc,sparse", "status=none", f"of={disk}"]
+    boot = ["bs=440", "count=1"]
+    subprocess.run(["dd", f"if={modules / 'boot.img'}", *boot, *place], check=True)
+    after_table = [f"bs={SECTOR_BYTES}", "seek=1"]
+    subprocess.run(["dd", f"if={core}", *after_table, *place], check=True)
+    in_partition = ["bs=1M", f"seek={PARTITION_SECTOR * SECTOR_BYTES // 2**20}"]
+    subprocess.run(["dd", f"if={partition}", *in_partition, *place], check=True)

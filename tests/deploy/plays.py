@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+from lifeline import bound_family
 from ssh_way import SshWay
 
 __all__ = ["ANSIBLE", "REPOSITORY", "Recap", "play", "write_inventory"]
@@ -60,12 +61,11 @@ def play(
 ) -> Recap:
     """Run a playbook; a play that hangs is ended."""
     scripts = Path(sys.executable).parent
-    # Ansible's workers leave its session. A process namespace ends with its first process, whoever
-    # is in it: nothing of a play goes on when the play, or this process, is ended.
-    command = [
-        "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
-        scripts / "ansible-playbook", "--inventory", inventory, *options, ANSIBLE / book,
-    ]  # fmt: skip
+    # Ansible's workers leave its session: nothing of a play goes on when the play, or this process,
+    # is ended.
+    command = bound_family(
+        f"{scripts}/ansible-playbook", f"--inventory={inventory}", *options, f"{ANSIBLE}/{book}"
+    )
     surroundings = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),

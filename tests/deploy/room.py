@@ -11,9 +11,10 @@ import subprocess
 import time
 from pathlib import Path
 
+from lifeline import bound
 from lone_network import LoneNetwork
 
-__all__ = ["Room"]
+__all__ = ["Room", "end_groups", "groups_of", "named_groups"]
 
 CGROUP = Path("/sys/fs/cgroup")
 CLEAR_S = 20
@@ -52,11 +53,10 @@ class Room:
         """Return what runs a container here: systemd-nspawn with these options and words."""
         # Groups of its own: containers would share those that this process happens to be in.
         entering = "".join(
-            f"mkdir -p {group}; echo $$ > {group}/cgroup.procs; " for group in self._groups()
+            f"mkdir -p {group}; echo $$ > {group}/cgroup.procs; " for group in groups_of(self.name)
         )
         return [
-            # Killed without a chance to stop it, its thread takes the container along.
-            "setpriv", "--pdeathsig", "KILL", "sh", "-c", f'set -e; {entering}exec "$@"', "sh",
+            *bound("sh", "-c", f'set -e; {entering}exec "$@"', "sh"),
             "systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self.name}",
             f"--hostname={self.name}", "--register=no", "--keep-unit", "--link-journal=no",
             "--settings=no", "--console=pipe", f"--network-namespace-path=/run/netns/{self.name}",
@@ -73,18 +73,33 @@ class Room:
 
     def clear(self) -> None:
         """End what is still in it and take everything back; may be called again."""
-        for group in self._groups():
-            _kill_group(group)
+        end_groups(self.name)
         while os.path.ismount(self.root):
             subprocess.run(["umount", "--lazy", self.root], check=False)
         if hasattr(self, "network"):
             self.network.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _groups(self) -> list[Path]:
-        hierarchies = [CGROUP / "systemd", CGROUP / "unified"]
-        found = [path / self.name for path in hierarchies if path.is_dir()]
-        return found or [CGROUP / self.name]
+
+def groups_of(name: str) -> list[Path]:
+    """Return where the control groups of a container are, if it has any."""
+    return [folder / name for folder in _hierarchies()]
+
+
+def named_groups() -> list[Path]:
+    """Return the control groups at the top of where containers have theirs."""
+    return [path for folder in _hierarchies() for path in folder.iterdir() if path.is_dir()]
+
+
+def end_groups(name: str) -> None:
+    """End all that runs in a container's control groups, and take them back; none is fine."""
+    for group in groups_of(name):
+        _kill_group(group)
+
+
+def _hierarchies() -> list[Path]:
+    found = [path for path in (CGROUP / "systemd", CGROUP / "unified") if path.is_dir()]
+    return found or [CGROUP]
 
 
 def _kill_group(group: Path) -> None:

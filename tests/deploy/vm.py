@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from lifeline import bound
 from lone_network import LoneNetwork
 from ssh_way import SshWay
 
@@ -104,7 +105,7 @@ class Vm:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _started(self, disk: Path) -> subprocess.Popen[bytes]:
-        command = self.in_network(
+        command = self.in_network(*bound(
             "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512",
             # The oldest processor that numpy's wheels run on.
             "-cpu", "Nehalem", "-smp", str(CPUS), "-m", str(MEMORY_MIB),
@@ -112,7 +113,7 @@ class Vm:
             "-drive", f"file={disk},if=virtio,cache=unsafe",
             "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{SSH_PORT}-:22",
             "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci",
-        )  # fmt: skip
+        ))  # fmt: skip
         with (self._folder / "qemu.log").open("ab") as log:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
