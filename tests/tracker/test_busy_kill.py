@@ -12,7 +12,7 @@ import pytest
 from busy_market import Market
 from ledger_oracle import judge, kept_in
 from shifted_tracker import SHIFT_VARIABLE, WallShift
-from tracker_host import SYMBOLS, Host, until
+from tracker_host import SYMBOLS, Host, Stage, until
 
 from spreadscan.ops.compact import compact
 from spreadscan.shm.control import ControlWriter
@@ -22,6 +22,7 @@ from spreadscan.tracker.parts import archived_parts, ledger_parts
 HERE = Path(__file__).parent
 DAY_NS = 86_400_000_000_000
 LEAVING = SYMBOLS - 1
+STAGES = tuple(Stage)
 
 
 class BusyHost(Host):
@@ -110,8 +111,11 @@ def test_tracker_killed_in_a_busy_market_loses_doubles_and_invents_nothing(host,
     for kill in range(kills):
         for _ in range(chance.randrange(4)):
             market.move()  # what the one before did not live to see
-        child = host.start(host.environment)
-        if kill % 4 == 0:
+        while not market.ring.ring.depth:
+            market.move()
+        stage = STAGES[kill // 4 % len(STAGES)]
+        child = host.start(host.environment, stage)
+        if kill % 4 == 0 and stage is not Stage.STARTING:
             host.pass_midnight()
         if kill % 3 == 0:
             host.relist(market)

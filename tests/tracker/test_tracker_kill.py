@@ -1,5 +1,6 @@
 """The real tracker process, killed at random instants of a busy run, against an exact oracle."""
 
+import itertools
 import random
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import time
 
 import pytest
-from tracker_host import PROGRAM, Engine, Host, until
+from tracker_host import PROGRAM, Engine, Host, Stage, until
 
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.counters import TrackerCounter
@@ -27,9 +28,10 @@ def test_tracker_killed_again_and_again_loses_doubles_and_invents_no_episode(hos
     chance = random.Random(20240808)
     engine = Engine(host.regions, host.direction, chance)
 
+    stages = itertools.cycle(Stage)
     for _ in range(kills):
         engine.push()  # the backlog that the killed one left grows while nobody reads
-        child = host.start()
+        child = host.start(stage=next(stages))
         kill_after_s = time.monotonic() + chance.uniform(0.0, 0.08)
         while time.monotonic() < kill_after_s:
             engine.push()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from enum import StrEnum
 
 from neighbours import Neighbours
 from tracker_cases import quote, record, universe
@@ -17,7 +18,7 @@ from spreadscan.shm.health import HealthReader
 from spreadscan.shm.layout import Prices, ProcessState, RegionKind
 from spreadscan.shm.price_store import slot_of
 from spreadscan.shm.regions import attach_regions, create_regions, remove_regions
-from spreadscan.shm.ring import RingWriter
+from spreadscan.shm.ring import RingReader, RingWriter
 from spreadscan.topology import program_named
 from spreadscan.tracker.parts import ledger_parts
 from spreadscan.universe import write_universe
@@ -35,6 +36,14 @@ def until(condition, what, timeout_s=20.0):
     while not condition():
         assert time.monotonic() < deadline_s, what
         time.sleep(0.002)
+
+
+class Stage(StrEnum):
+    """How far a tracker has come that is to be killed next, however fast the machine is."""
+
+    READY = "ready"
+    STARTING = "about to open its ledger"
+    STORING = "storing what the ring holds"
 
 
 class Engine:
@@ -141,7 +150,9 @@ class Host:
             check=False,
         )
 
-    def start(self, environment=None):
+    def start(self, environment=None, stage=Stage.READY):
+        """Start a tracker and await how far it has come."""
+        stored = self.stored()
         child = subprocess.Popen(
             [*self.program, "--config", str(self.config_file)],
             stderr=self.said.open("wb"),
@@ -149,14 +160,22 @@ class Host:
         )
         self.children.append(child)
 
-        def runs():
+        def has_come_so_far():
             assert child.poll() is None, self.said.read_text()
             health = self.health()
-            return health.pid == child.pid and health.state == ProcessState.RUNNING
+            return (
+                health.pid == child.pid
+                and (stage is Stage.STARTING or health.state == ProcessState.RUNNING)
+                and (stage is not Stage.STORING or self.stored() > stored)
+            )
 
         # Longer than anything else may take: a start is seconds of CPU on a busy machine.
-        until(runs, "the tracker is ready", timeout_s=60.0)
+        until(has_come_so_far, f"the tracker is {stage}", timeout_s=60.0)
         return child
+
+    def stored(self):
+        """Sequence up to which the ledger holds what the ring held."""
+        return RingReader(self.regions.ring).head()
 
     def health(self):
         return HealthReader(self.regions.health).slot(self.slot)
