@@ -8,7 +8,7 @@
         * RegionRefused: truncated, foreign or damaged. Exit 78.
     * AlreadyRunning: another process holds this role. Exit 75.
     * RunFolderRefused: the lock files cannot be used, mostly by the wrong user. Exit 78; 75 where
-      the disk is full.
+      that may pass by itself (`is_passing`).
     * UniverseError: the symbol set in ``generated/`` is absent, mixed or damaged. Exit 78.
     * DiscoveryError: a listing could not be read; the last universe stays.
     * FeedError: one connection is unusable; drop it, back off, count. The process lives.
@@ -18,6 +18,8 @@
 Outside data raises one of these; an inside mistake is an ``AssertionError`` and crashes the
 process. Each error keeps its values as attributes and says what was found and expected.
 """
+
+import errno
 
 __all__ = [
     "EXIT_CONFIG",
@@ -41,6 +43,7 @@ __all__ = [
     "RunFolderRefused",
     "SpreadscanError",
     "UniverseError",
+    "is_passing",
 ]
 
 # The one table of all programs and commands; --help shows it. From 64 on they are those of
@@ -63,6 +66,20 @@ EXIT_MEANINGS = {
     ),
     EXIT_CONFIG: "an operator must edit a file; restarting does not help",
 }
+
+
+_PASSING = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE
+}  # fmt: skip
+
+
+def is_passing(error: OSError) -> bool:
+    """Tell whether the system may grant later what it refused, with nobody editing a file.
+
+    A disk that is full, read-only or failing, and a want of memory or descriptors: the exit status
+    is 75, as a unit that ended with 78 is not started again.
+    """
+    return error.errno in _PASSING
 
 
 class SpreadscanError(Exception):
@@ -153,14 +170,13 @@ class RunFolderRefused(SpreadscanError):
 
     Args:
         file: which.
-        found: what is wrong with it.
-        is_passing: it may pass by itself, as a full disk does.
+        error: what the system said.
     """
 
-    def __init__(self, file: str, found: str, *, is_passing: bool = False) -> None:
+    def __init__(self, file: str, error: OSError) -> None:
         self.file = file
-        self.found = found
-        self.exit_code = EXIT_TEMPORARY if is_passing else EXIT_CONFIG
+        self.found = found = error.strerror or str(error)
+        self.exit_code = EXIT_TEMPORARY if is_passing(error) else EXIT_CONFIG
         super().__init__(
             f"{file}: found {found}, expected the locks of the programs; run it as their user"
         )

@@ -6,7 +6,6 @@ flock(2), and can also be looked at without being taken.
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import struct
@@ -26,7 +25,6 @@ CONTROL_PATIENCE_S = 2.0
 # struct flock on 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 _WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
 class RoleLock:
@@ -119,11 +117,7 @@ def lock_owner(folder: Path, role: str) -> int | None:
 
 def _refused(file: Path, error: OSError) -> RunFolderRefused:
     # What is refused after it was opened names no file.
-    return RunFolderRefused(
-        str(error.filename or file),
-        error.strerror or str(error),
-        is_passing=error.errno in _PASSING,
-    )
+    return RunFolderRefused(str(error.filename or file), error)
 
 
 def _opened(folder: Path, file: Path) -> int:

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-__all__ = ["damage", "is_damage", "is_doubtful", "is_passing"]
+__all__ = ["damage", "is_damage", "is_doubtful", "is_of_the_disk"]
 
 
 def damage(found: str) -> sqlite3.DatabaseError:
@@ -26,7 +26,7 @@ def is_doubtful(error: sqlite3.Error) -> bool:
     return _primary_code(error) == sqlite3.SQLITE_IOERR
 
 
-def is_passing(error: sqlite3.Error) -> bool:
+def is_of_the_disk(error: sqlite3.Error) -> bool:
     """Tell whether the disk is full, read-only or failing, which says nothing of what it holds."""
     return _primary_code(error) in {
         sqlite3.SQLITE_FULL,

@@ -7,7 +7,7 @@ are only looked at when those are not all. Paths are gone with a damaged part. A
 older build left takes its place among the parts (`legacy`).
 """
 
-import errno
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -16,8 +16,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from spreadscan.errors import ConfigError
-from spreadscan.tracker.disk_errors import is_damage, is_passing
+from spreadscan.errors import ConfigError, is_passing
+from spreadscan.tracker.disk_errors import is_damage, is_of_the_disk
 from spreadscan.tracker.episode import Clocks
 from spreadscan.tracker.legacy import legacy_file, legacy_part, merged, put_in_place
 from spreadscan.tracker.parts import (
@@ -41,8 +41,6 @@ from spreadscan.tracker.store import (
 __all__ = ["Opened", "open_ledger"]
 
 MEMORY = "/dev/shm"  # noqa: S108 -- a folder of a random name is made in it
-# Of a disk that will be well again; anything else somebody has to set right.
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 class Opened(NamedTuple):
@@ -73,7 +71,7 @@ def open_ledger(directory: Path, now: Clocks) -> Opened:
         except sqlite3.DatabaseError as error:
             store.close()
             if not is_damage(error):
-                if damaged or not is_passing(error):
+                if damaged or not is_of_the_disk(error):
                     raise LedgerError(store.file, str(error)) from None
                 return Opened(store, _read_in_memory(store.file, error), ())
             damaged.append((part, str(error)))
@@ -97,14 +95,32 @@ def _prepared(directory: Path, now: Clocks) -> Opened | None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        _ask_for_rights(directory)
         _tidy(directory)
         return _with_legacy(directory, now)
     except OSError as error:
-        if error.errno in _PASSING:
+        if is_passing(error):
             raise LedgerError(directory, str(error)) from None
         raise ConfigError(
             str(directory), "tracker.data_dir", str(error), "a folder that can be written"
         ) from None
+
+
+def _ask_for_rights(directory: Path) -> None:
+    """Find out whether this user may write, which SQLite does not tell from a disk in trouble.
+
+    Raises:
+        PermissionError: to the folder or to the newest part.
+    """
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC))
+        for part in ledger_parts(directory)[-1:]:
+            os.close(os.open(part.ledger(directory), os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        raise
+    except OSError:
+        # Whatever else is the matter shows when the ledger is opened.
+        return
 
 
 def _read_in_memory(file: Path, trouble: sqlite3.Error) -> Saved:

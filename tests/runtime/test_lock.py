@@ -114,13 +114,18 @@ def test_run_folder_that_cannot_be_made_is_told_by_name(tmp_path):
         RoleLock(tmp_path / "file" / "run", "role")
 
 
-def test_full_disk_is_told_with_the_file_and_leaves_the_role_free(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EMFILE])
+def test_disk_in_trouble_is_told_with_the_file_and_leaves_the_role_free(
+    tmp_path, monkeypatch, number
+):
+    said = os.strerror(number)
 
-    with monkeypatch.context() as full:
-        full.setattr("os.pwrite", refuse)
-        with pytest.raises(RunFolderRefused, match=r"role\.lock: found No space left") as refusal:
+    def refuse(*_):
+        raise OSError(number, said)
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr("os.pwrite", refuse)
+        with pytest.raises(RunFolderRefused, match=rf"role\.lock: found {said}") as refusal:
             RoleLock(tmp_path, "role")
 
     # It may pass: systemd is to try again.

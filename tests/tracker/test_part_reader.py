@@ -44,6 +44,19 @@ os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 sys.argv = ["spread-ctl", "history", "--config", sys.argv[1]]
 sys.exit(spread_ctl())
 """
+TRACK_AS_OTHER_USER = f"""
+import os, sys, tempfile
+from pathlib import Path
+from spreadscan.errors import SpreadscanError
+from spreadscan.tracker.episode import Clocks
+from spreadscan.tracker.recovery import open_ledger
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+try:
+    open_ledger(Path(sys.argv[1]), Clocks("boot", 1, 1))
+except SpreadscanError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
 THREE_DAYS = (
     "['SOL-USDT', 'ETH-USDT', 'BTC-USDT'] [1, 2, 2] ['SOL-USDT', 'ETH-USDT', 'BTC-USDT'] []"
 )
@@ -119,6 +132,22 @@ def test_user_who_may_not_read_is_told_in_one_line_what_is_expected(
     lines = done.stderr.splitlines()
     assert lines
     assert all(said in line for line in lines), done.stderr
+
+
+@pytest.mark.parametrize(("closed", "named"), [("folder", "data"), ("file", "2025-06-17.sqlite3")])
+def test_tracker_of_a_user_who_may_not_write_ends_with_78_and_names_what_is_closed(
+    folder, closed, named
+):
+    three_days(folder).store.close()
+    if closed == "file":
+        folder.chmod(0o777)
+
+    done = said_by(TRACK_AS_OTHER_USER, folder)
+
+    assert done.returncode == 78, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{folder}: tracker.data_dir: found [Errno 13] Permission denied: ")
+    assert f"{named}', expected a folder that can be written" in line
 
 
 @pytest.fixture
