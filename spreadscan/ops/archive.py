@@ -24,9 +24,10 @@ import pyarrow.parquet as pq
 from spreadscan.errors import SpreadscanError
 from spreadscan.ops.ledger import frames_of
 from spreadscan.tracker.disk_errors import is_damage
-from spreadscan.tracker.frames import FRAME_COLUMNS, Frame, readable
+from spreadscan.tracker.frames import Frame, readable
 from spreadscan.tracker.parts import Part, sync_folder
 from spreadscan.tracker.rows import EPISODE_COLUMNS
+from spreadscan.tracker.schema import frame_columns
 
 __all__ = [
     "EPISODE_SCHEMA",
@@ -136,8 +137,8 @@ def readable_frames(connection: sqlite3.Connection) -> Iterator[Frame]:
     Raises:
         sqlite3.DatabaseError: the part cannot be read now, which says nothing of what it holds.
     """
-    query = f"SELECT {', '.join(FRAME_COLUMNS)} FROM frames ORDER BY frame_id"  # noqa: S608
     try:
+        query = f"SELECT {frame_columns(connection)} FROM frames ORDER BY frame_id"  # noqa: S608
         yield from readable(connection.execute(query))
     except sqlite3.DatabaseError as error:
         if not is_damage(error):

@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 
 from spreadscan.ops.part_reader import open_part
-from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
+from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.parts import ledger_parts
+from spreadscan.tracker.schema import frame_columns
 
 __all__ = [
     "SUMMARY_COLUMNS",
@@ -122,7 +123,7 @@ def frames_of(connection: sqlite3.Connection, episode_id: int | None = None) -> 
         first, last = row
         condition = " AND ?3 BETWEEN min_episode_id AND max_episode_id"
     query = (
-        f"SELECT frame_id, {', '.join(FRAME_COLUMNS)} FROM frames"  # noqa: S608
+        f"SELECT frame_id, {frame_columns(connection)} FROM frames"  # noqa: S608
         f" WHERE frame_id >= ?1 AND (?2 IS NULL OR frame_id <= ?2){condition}"
         f" ORDER BY frame_id LIMIT {FRAMES_AT_ONCE}"
     )

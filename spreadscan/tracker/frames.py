@@ -3,8 +3,12 @@
 A frame is one row of the ledger, its columns packed: a row for each point would cost the tracker
 more time than everything else, and three times the bytes. Net spread is gross minus cost; the cost
 (round-trip fees) hardly ever changes within an episode, so that it costs no bytes once compacted.
+
+A checksum stands beside the columns. SQLite notices a page of zeros that a power cut left (a hole)
+wherever it follows a page's contents, but not where a page is the end of a long row.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Self
 
@@ -20,7 +24,7 @@ FRAME_COLUMNS = {
     "cost_bps": "<f4",
     "usd": "<f4",
 }
-"""Names of the packed columns and their types."""
+"""Names of the packed columns and their types; the checksum stands after them."""
 _FRAME_TYPES = {name: np.dtype(kind) for name, kind in FRAME_COLUMNS.items()}
 
 
@@ -40,22 +44,28 @@ class Frame(NamedTuple):
         """How many points there are."""
         return len(self.episode_ids)
 
-    def packed(self) -> tuple[int, int, int, bytes, bytes, bytes, bytes, bytes]:
-        """Return count, lowest and highest episode id, and the columns in order as bytes."""
-        columns = (
+    def packed(self) -> tuple[int | bytes, ...]:
+        """Return count, lowest and highest episode id, the columns as bytes, and their checksum."""
+        columns = [
             np.ascontiguousarray(column, kind).tobytes()
             for column, kind in zip(self, _FRAME_TYPES.values(), strict=True)
-        )
+        ]
         ids = self.episode_ids
-        return (len(ids), int(ids.min()), int(ids.max()), *columns)  # type: ignore[return-value]
+        return (len(ids), int(ids.min()), int(ids.max()), *columns, _checksum(columns))
 
     @classmethod
-    def unpacked(cls, columns: tuple[bytes, ...]) -> Self:
-        """Return the frame of columns as `packed` gave them.
+    def unpacked(cls, row: tuple[Any, ...]) -> Self:
+        """Return the frame of columns and checksum as `packed` gave them.
+
+        Args:
+            row: its checksum is None where an older build wrote it.
 
         Raises:
-            ValueError: they are not of one length.
+            ValueError: they are not of one length, or not those that were written.
         """
+        *columns, checksum = row
+        if checksum is not None and checksum != _checksum(columns):
+            raise ValueError("columns that are not those of their checksum")
         arrays = [
             np.frombuffer(column, kind)
             for column, kind in zip(columns, _FRAME_TYPES.values(), strict=True)
@@ -63,6 +73,13 @@ class Frame(NamedTuple):
         if len({len(array) for array in arrays}) != 1:
             raise ValueError(f"columns of {[len(array) for array in arrays]} points")
         return cls(*arrays)
+
+
+def _checksum(columns: Iterable[bytes]) -> int:
+    total = 0
+    for column in columns:
+        total = zlib.crc32(column, total)
+    return total
 
 
 def readable(rows: Iterable[tuple[Any, ...]]) -> Iterator[Frame]:

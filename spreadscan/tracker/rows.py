@@ -49,7 +49,7 @@ SELECT_OPEN = f"SELECT {_COLUMN_LIST} FROM episodes NOT INDEXED WHERE ending IS 
 SELECT_ENDED = SELECT_OPEN.replace("IS NULL", "IS NOT NULL")
 INSERT_FRAME = (
     "INSERT INTO frames (frame_id, points, min_episode_id, max_episode_id,"  # noqa: S608
-    f" {', '.join(FRAME_COLUMNS)}) VALUES ({', '.join('?' * (len(FRAME_COLUMNS) + 4))})"
+    f" {', '.join(FRAME_COLUMNS)}, checksum) VALUES ({', '.join('?' * (len(FRAME_COLUMNS) + 5))})"
 )
 
 

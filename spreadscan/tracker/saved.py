@@ -10,19 +10,16 @@ import msgspec
 import numpy as np
 
 from spreadscan.tracker.episode import NO_QUOTES, Clocks, Episode, Moment, resumed
-from spreadscan.tracker.frames import FRAME_COLUMNS, Frame, readable
+from spreadscan.tracker.frames import Frame, readable
 from spreadscan.tracker.pages import without_torn_page
 from spreadscan.tracker.rows import SELECT_ENDED, SELECT_OPEN, episode_of
+from spreadscan.tracker.schema import frame_columns
 from spreadscan.tracker.store import KillsFollowed
 
 __all__ = ["Saved", "load", "salvaged"]
 
 # More than the ticks for which a row may wait to be stored anew.
 RECENT_FRAMES = 128
-_RECENT = (
-    f"SELECT {', '.join(FRAME_COLUMNS)} FROM frames"  # noqa: S608
-    f" ORDER BY frame_id DESC LIMIT {RECENT_FRAMES}"
-)
 
 
 class Saved(NamedTuple):
@@ -74,8 +71,12 @@ def load(connection: sqlite3.Connection) -> Saved:
         )
         for direction, symbol, episode_id in connection.execute(query)
     }
+    recent = connection.execute(
+        f"SELECT {frame_columns(connection)} FROM frames"  # noqa: S608
+        f" ORDER BY frame_id DESC LIMIT {RECENT_FRAMES}"
+    ).fetchall()
     return Saved(
-        episodes=tuple(_caught_up(episodes, connection.execute(_RECENT).fetchall())),
+        episodes=tuple(_caught_up(episodes, recent)),
         last_id=max(meta.get("last_id", 0), highest or 0),
         ring_created_ns=meta.get("ring_created_ns", 0),
         ring_sequence=meta.get("ring_sequence", 0),

@@ -8,8 +8,9 @@ so that a new ending needs no migration.
                route at those moments; quotes of a peak that a crash left only as a point are 0.
                *_ns is CLOCK_MONOTONIC of ``boot_id``, *_wall_ns Unix time.
     frames     the paths: one row a snapshot of all open episodes, columns packed (``frames.py``),
-               appended in order of time. The points of an episode lie between its first_frame_id
-               and its last_frame_id, in rows whose lowest and highest id enclose its own.
+               appended in order of time, with a checksum. The points of an episode lie between its
+               first_frame_id and its last_frame_id, in rows whose lowest and highest id enclose
+               its own.
     previous   each route's latest ended episode when the file was begun.
     expired    routes whose latest ended episode expired while the engine held them open, and the
                engine's number of that opening: its further signals open no other episode.
@@ -23,10 +24,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spreadscan.tracker.frames import Frame
-from spreadscan.tracker.rows import INSERT_FRAME
+from spreadscan.tracker.frames import FRAME_COLUMNS, Frame
 
-__all__ = ["READABLE_VERSIONS", "SCHEMA_VERSION", "migrate"]
+__all__ = ["READABLE_VERSIONS", "SCHEMA_VERSION", "frame_columns", "migrate"]
 
 # A frame made of a version-1 file's rows holds so many; of an open set it holds one each. Packing
 # one is some 20 ms of work and 5 MB.
@@ -146,11 +146,26 @@ _VERSION_3 = (
     """,
 )
 
-_MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+# NULL in rows of before.
+_VERSION_4 = ("ALTER TABLE frames ADD COLUMN checksum INTEGER",)
+
+_MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 SCHEMA_VERSION = len(_MIGRATIONS)
-READABLE_VERSIONS = (2, SCHEMA_VERSION)
+READABLE_VERSIONS = range(2, SCHEMA_VERSION + 1)
 """Versions whose episodes and paths stand as they do now: a finished part is not migrated."""
+CHECKSUM_VERSION = 4
+
+
+def frame_columns(connection: sqlite3.Connection) -> str:
+    """Return the columns of a frame that `Frame.unpacked` takes, in the file's own version.
+
+    Raises:
+        sqlite3.DatabaseError: the file cannot be read.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    checksum = "checksum" if version >= CHECKSUM_VERSION else "NULL"
+    return ", ".join([*FRAME_COLUMNS, checksum])
 
 
 def migrate(connection: sqlite3.Connection) -> int:
@@ -184,11 +199,14 @@ def _pack_rows(connection: sqlite3.Connection) -> None:
         "SELECT snapshot_id, episode_id, t_ms, gross_bps, gross_bps - net_bps, usd FROM snapshots"
         " ORDER BY snapshot_id LIMIT ?"
     )
+    places = ", ".join("?" * (len(FRAME_COLUMNS) + 4))
+    insert_frame = f"INSERT INTO frames VALUES ({places})"  # noqa: S608 -- as of version 2
     while rows := connection.execute(next_rows, (ROWS_IN_FRAME,)).fetchall():
         frame_id += 1
         _, *columns = (np.array(column) for column in zip(*rows, strict=True))
         with _transaction(connection):
-            connection.execute(INSERT_FRAME, (frame_id, *Frame(*columns).packed()))
+            *packed, _ = Frame(*columns).packed()
+            connection.execute(insert_frame, (frame_id, *packed))
             connection.execute("DELETE FROM snapshots WHERE snapshot_id <= ?", (rows[-1][0],))
 
 
