@@ -15,6 +15,7 @@ import numpy as np
 from spreadscan.config import Config
 from spreadscan.ops.holds_now import holds_now
 from spreadscan.ops.ledger import EpisodeSummary, LedgerReader
+from spreadscan.ops.processes_now import HANGS, NOT_RUNNING, state_of
 from spreadscan.ops.routes_now import Order, RouteRow, RoutesNow
 from spreadscan.ops.universes import universe_of
 from spreadscan.runtime.clock import Clock
@@ -42,7 +43,6 @@ UNIVERSE_INTERVAL_NS = 1_000_000_000
 RECENT_EPISODES = 8
 # Of an episode's path, one a look at the ledger.
 PATH_POINTS = 60
-MISSING = "not running"
 
 
 class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: str
-    """State of its feed, ``"not running"`` when there is no living one."""
+    """State of its feed; ``"hangs"``: it does not beat; ``"not running"``: there is none."""
     status: str
     """The feed's own words."""
     live: int
@@ -193,12 +193,15 @@ class Board:
     def _source(self, source_id: int, name: str, now_ns: int) -> SourceRow:
         slot = self._slot(source_id)
         messages = self._totals.of(source_id, slot)[FeedCounter.FRAMES]
-        is_running = slot is not None and slot.is_alive
+        living = slot if slot is not None and slot.is_alive else None
+        state = NOT_RUNNING if living is None else state_of(living, now_ns)
+        # What one that hangs said last is of then, and the engine uses no price of it.
+        believed = None if state == HANGS else living
         return SourceRow(
             name=name,
-            state=slot.state.name.lower() if slot is not None and is_running else MISSING,
-            status=slot.status if slot is not None and is_running else "",
-            live=slot.counters[FeedCounter.SYMBOLS_LIVE] if slot and is_running else 0,
+            state=state,
+            status="" if living is None else living.status,
+            live=0 if believed is None else believed.counters[FeedCounter.SYMBOLS_LIVE],
             expected=0 if slot is None else slot.counters[FeedCounter.SYMBOLS_EXPECTED],
             messages=messages,
             messages_per_s=self._rate(name, messages, now_ns),

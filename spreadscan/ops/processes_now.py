@@ -18,6 +18,7 @@ __all__ = [
     "ProcessNow",
     "Sight",
     "process_now",
+    "state_of",
 ]
 
 RUNNING, NOT_RUNNING, DEAD, HANGS = "running", "not running", "dead", "hangs"
@@ -81,20 +82,28 @@ def process_now(sight: Sight, program: Program) -> ProcessNow:
             status="",
         )
     now_ns = sight.clock.monotonic_ns()
-    quiet_ns = max(0, now_ns - max(slot.heartbeat_ns, slot.started_ns))
-    is_quiet = slot.state is ProcessState.RUNNING and quiet_ns > QUIET_NS
     return ProcessNow(
         name=program.name,
-        state=HANGS if is_quiet else slot.state.name.lower(),
+        state=state_of(slot, now_ns),
         lives=True,
         pid=slot.pid,
         uptime_s=max(0, now_ns - slot.started_ns) / 1e9,
-        heartbeat_age_ms=quiet_ns // 1_000_000,
+        heartbeat_age_ms=_quiet_ns(slot, now_ns) // 1_000_000,
         restarts=_restarts(slot),
         obeyed_generation=slot.obeyed_generation,
         universe_generation=slot.universe_generation,
         status=slot.status,
     )
+
+
+def state_of(slot: HealthSnapshot, now_ns: int) -> str:
+    """Return the state of a living process; it hangs when it should beat and does not."""
+    is_quiet = slot.state is ProcessState.RUNNING and _quiet_ns(slot, now_ns) > QUIET_NS
+    return HANGS if is_quiet else slot.state.name.lower()
+
+
+def _quiet_ns(slot: HealthSnapshot, now_ns: int) -> int:
+    return max(0, now_ns - max(slot.heartbeat_ns, slot.started_ns))
 
 
 def _last_state(slot: HealthSnapshot | None) -> str:

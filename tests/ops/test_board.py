@@ -177,6 +177,22 @@ def test_source_shows_its_feeds_counters_and_newest_quote(board, quote, regions)
     assert row.newest_age_ms == 12.0
 
 
+def test_feed_that_does_not_beat_is_shown_as_one_that_hangs(board, regions, clock):
+    feed = HealthWriter(regions.health, BINANCE_SPOT, "feed-binance-spot")
+    feed.set(FeedCounter.SYMBOLS_EXPECTED, 3)
+    feed.set(FeedCounter.SYMBOLS_LIVE, 2)
+    feed.set_state(ProcessState.RUNNING)
+    feed.set_status("3 symbols")
+    clock.advance(60)
+
+    hanging = board.read(0).sources[0]
+    feed.beat(clock.monotonic_ns())
+    beating = board.read(0).sources[0]
+
+    assert (hanging.state, hanging.live, hanging.status) == ("hangs", 0, "3 symbols")
+    assert (beating.state, beating.live) == ("running", 2)
+
+
 def test_rate_is_what_came_between_two_looks(board, regions, clock):
     feed = HealthWriter(regions.health, BINANCE_SPOT, "feed-binance-spot")
     first = board.read(0).sources[0]
