@@ -77,7 +77,12 @@ class BusyHost(Host):
 
 @pytest.fixture
 def host(make_config):
-    overrides = {"tracker.snapshot_interval_ms": 5, "engine.max_leg_age_ms": 60_000}
+    overrides = {
+        "tracker.snapshot_interval_ms": 5,
+        "engine.max_leg_age_ms": 60_000,
+        # Years pass here, and all of them are compared.
+        "tracker.retention_days": 36_500,
+    }
     with contextlib.closing(BusyHost(make_config(overrides))) as subject:
         yield subject
 
