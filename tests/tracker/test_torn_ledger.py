@@ -15,6 +15,7 @@ from spreadscan.tracker.parts import ledger_parts
 SYMBOLS = (7, 8)
 FRAME_BYTES = 4096 + 24
 PAGE_BYTES = 4096
+LAST_RECORDS = 5
 
 
 class Scene:
@@ -67,16 +68,25 @@ class Scene:
         return Counter(row[1:] for row in rows)
 
 
-@pytest.mark.parametrize("step", [FRAME_BYTES // 3 + 7, pytest.param(1, marks=pytest.mark.nightly)])
+# Every place of one record is some minutes.
+@pytest.mark.parametrize(
+    ("records", "step"),
+    [
+        (range(LAST_RECORDS), FRAME_BYTES // 3 + 7),
+        *(pytest.param([record], 1, marks=pytest.mark.nightly) for record in range(LAST_RECORDS)),
+    ],
+)
 def test_log_cut_at_any_place_of_its_last_records_loses_doubles_and_invents_nothing(
-    bench, tmp_path, step
+    bench, tmp_path, records, step
 ):
     scene = Scene(bench, tmp_path, in_log=True)
     size = scene.log.stat().st_size
     assert size > 20 * FRAME_BYTES
 
-    for cut in range(size, size - 5 * FRAME_BYTES, -step):
-        assert scene.reopened(scene.log, cut) == scene.expected, cut
+    for record in records:
+        end = size - record * FRAME_BYTES
+        for cut in range(end, end - FRAME_BYTES, -step):
+            assert scene.reopened(scene.log, cut) == scene.expected, cut
 
 
 @pytest.mark.parametrize("step", [PAGE_BYTES + 511, pytest.param(41, marks=pytest.mark.nightly)])
