@@ -1,19 +1,16 @@
 """Read-only questions to the parts of the ledger that are not compacted yet.
 
-For the board, discovery and the closing summary, which ask about now; `history` answers for all
-days. Reading never blocks the tracker and never creates a file.
+For the board and discovery, which ask about now; `history` answers for all days. Reading never
+blocks the tracker and never creates a file.
 """
 
-import itertools
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-import numpy as np
 
 from spreadscan.ops.part_reader import open_part
 from spreadscan.tracker.frames import Frame
@@ -22,30 +19,15 @@ from spreadscan.tracker.schema import frame_columns
 
 __all__ = [
     "SUMMARY_COLUMNS",
-    "EpisodeCounts",
     "EpisodeSummary",
     "LedgerReader",
     "PathPoint",
     "frames_of",
-    "points_of",
 ]
 
 # Frames read in one go: a long read would keep the tracker's log from being emptied, and those of
 # 5,000 open episodes take 140 kB each.
 FRAMES_AT_ONCE = 200
-
-
-class EpisodeCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many episodes there are."""
-
-    opened: int
-    open: int
-    """Open now, whenever they were opened."""
-    converged: int
-    expired: int
-    delisted: int
-    halted: int
-    lost: int
 
 
 class EpisodeSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,19 +119,6 @@ def frames_of(connection: sqlite3.Connection, episode_id: int | None = None) -> 
         first = rows[-1][0] + 1
 
 
-def points_of(frames: Iterator[Frame], episode_id: int) -> Iterator[PathPoint]:
-    """Yield one episode's points out of frames."""
-    for frame in frames:
-        for index in np.flatnonzero(frame.episode_ids == episode_id).tolist():
-            gross_bps = float(frame.gross_bps[index])
-            yield PathPoint(
-                int(frame.t_ms[index]),
-                gross_bps,
-                gross_bps - float(frame.cost_bps[index]),
-                float(frame.usd[index]),
-            )
-
-
 class LedgerReader:
     """The ledger's uncompacted parts, opened for reading.
 
@@ -186,31 +155,6 @@ class LedgerReader:
         """Close the file."""
         self._connection.close()
 
-    def counts(self, since_wall_ns: int = 0) -> EpisodeCounts:
-        """Count openings and endings since a Unix time, and what is open now."""
-        query = "SELECT count(*) FROM episodes WHERE opened_wall_ns >= ?"
-        (opened,) = self._connection.execute(query, (since_wall_ns,)).fetchone()
-        (still_open,) = self._connection.execute(
-            "SELECT count(*) FROM episodes WHERE ending IS NULL"
-        ).fetchone()
-        query = (
-            "SELECT ending, count(*) FROM episodes"
-            " WHERE ending IS NOT NULL AND ended_wall_ns >= ? GROUP BY ending"
-        )
-        ended = Counter(dict(self._connection.execute(query, (since_wall_ns,)).fetchall()))
-        for ending, opened_wall_ns in self._ended_earlier(since_wall_ns):
-            ended[ending] += 1
-            opened += opened_wall_ns >= since_wall_ns
-        return EpisodeCounts(
-            opened=opened,
-            open=still_open,
-            **{
-                name: ended[name]
-                for name in EpisodeCounts.__struct_fields__
-                if name not in {"opened", "open"}
-            },
-        )
-
     def open_episodes(self, limit: int) -> list[EpisodeSummary]:
         """Return open episodes, the widest last net spread first."""
         query = f"{_SUMMARY} WHERE ending IS NULL ORDER BY last_net_bps DESC LIMIT ?"
@@ -226,30 +170,6 @@ class LedgerReader:
             for row in map(_summary, self._from_earlier(query, (limit,))):
                 found.setdefault(row.episode_id, row)
         return sorted(found.values(), key=lambda row: -row.episode_id)[:limit]
-
-    def path(self, episode_id: int) -> list[PathPoint]:
-        """Return the snapshots of an episode in order of time; empty for an unknown id."""
-        points: dict[int, PathPoint] = {}
-        for connection in itertools.chain(self._earlier_connections(), [self._connection]):
-            for point in points_of(frames_of(connection, episode_id), episode_id):
-                # A batch whose sync failed may stand in two parts.
-                points[point.t_ms] = point
-        return list(points.values())
-
-    def _ended_earlier(self, since_wall_ns: int) -> Iterator[tuple[str, int]]:
-        """Yield ending and opening of what ended since then in earlier parts alone, once each.
-
-        What an earlier part holds as open is in the newest, too; a batch whose sync failed may be.
-        """
-        query = (
-            "SELECT episode_id, ending, opened_wall_ns FROM episodes"
-            " WHERE ending IS NOT NULL AND ended_wall_ns >= ?"
-        )
-        found = {row[0]: row[1:] for row in self._from_earlier(query, (since_wall_ns,))}
-        if found:
-            for (number,) in self._connection.execute("SELECT episode_id FROM episodes"):
-                found.pop(number, None)
-        yield from found.values()
 
     def _from_earlier(self, query: str, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         for connection in self._earlier_connections():

@@ -2,7 +2,7 @@ import contextlib
 import sqlite3
 
 import pytest
-from tracker_cases import CLOCKS, NOW_NS, SECOND_NS, WALL_NS, Case
+from tracker_cases import CLOCKS, NOW_NS, SECOND_NS, Case
 
 from spreadscan.cli.discover import open_routes
 from spreadscan.config import load_config
@@ -36,24 +36,6 @@ def three_episodes(store):
     subject.signal(symbol_id=9, time_ns=NOW_NS + 70 * SECOND_NS, net_bps=31.5)
     stored(store, subject)
     return subject
-
-
-def test_counts_tell_openings_and_each_ending(store, tmp_path):
-    three_episodes(store)
-
-    with LedgerReader(tmp_path) as reader:
-        counts = reader.counts()
-
-    assert (counts.opened, counts.open, counts.converged, counts.expired) == (3, 1, 1, 1)
-
-
-def test_counts_since_a_time_leave_out_what_was_before_it(store, tmp_path):
-    three_episodes(store)
-
-    with LedgerReader(tmp_path) as reader:
-        counts = reader.counts(since_wall_ns=WALL_NS + 10 * SECOND_NS)
-
-    assert (counts.opened, counts.open, counts.converged, counts.expired) == (1, 1, 0, 1)
 
 
 def test_recent_episodes_come_latest_first_and_say_how_they_ended(store, tmp_path):
@@ -92,10 +74,10 @@ def test_path_holds_the_snapshots_of_that_episode_only(store, tmp_path):
         nets = {"BTC-USDT": one, "ETH-USDT": two}
         stored(store, subject, [subject.look(nets, NOW_NS + tick * 200_000_000)])
 
-    with LedgerReader(tmp_path) as reader:
-        open_path = reader.path(first.episode_id)
-        ended_path = reader.path(second.episode_id)
-        no_path = reader.path(12345)
+    history = History(tmp_path)
+    open_path = history.path(first.episode_id)
+    ended_path = history.path(second.episode_id)
+    no_path = history.path(12345)
 
     assert open_path == [PathPoint(200, 41.0, 11.0, 201.0), PathPoint(400, 42.0, 12.0, 201.0)]
     assert [point.net_bps for point in ended_path] == [21.0, -3.0]
@@ -113,11 +95,9 @@ def test_episode_that_lives_over_midnight_is_one_with_its_whole_path(store, tmp_
     stored(store, subject, [subject.look(13.0, NOW_NS + 600_000_000)])
 
     with LedgerReader(tmp_path) as reader:
-        counts = reader.counts()
         recent = reader.recent_episodes(10)
-        path = reader.path(subject.open[0].episode_id)
+    path = History(tmp_path).path(subject.open[0].episode_id)
 
-    assert (counts.opened, counts.open, counts.converged) == (2, 1, 1)
     assert [(row.symbol, row.ending) for row in recent] == [
         ("ETH-USDT", "converged"),
         ("BTC-USDT", None),
@@ -138,11 +118,11 @@ def test_batch_that_stands_in_two_parts_is_told_once(store, tmp_path):
         store.commit(Batch(rows, frames, 1, 0, 0, CLOCKS, is_synced=False, new_part=new_part))
 
     with LedgerReader(tmp_path) as reader:
-        counts, recent = reader.counts(), reader.recent_episodes(10)
+        recent = reader.recent_episodes(10)
     history = History(tmp_path)
     points = list(history.point_tables([recent[0].episode_id]))
 
-    assert (counts.opened, counts.open, counts.converged) == (1, 0, 1)
+    assert [row.ending for row in recent] == ["converged"]
     assert len(recent) == len(history.summaries(EpisodeQuery())) == 1
     assert sum(table.num_rows for table in points) == 1
 
@@ -150,12 +130,12 @@ def test_batch_that_stands_in_two_parts_is_told_once(store, tmp_path):
 def test_reader_follows_the_writer_and_survives_its_end(store, tmp_path):
     subject = Case()
     with LedgerReader(tmp_path) as reader:
-        before = reader.counts().open
+        before = len(reader.open_episodes(9))
         subject.signal()
         stored(store, subject)
-        during = reader.counts().open
+        during = len(reader.open_episodes(9))
         store.close()
-        after = reader.counts().open
+        after = len(reader.open_episodes(9))
 
     assert (before, during, after) == (0, 1, 1)
 
@@ -165,7 +145,7 @@ def test_ledger_can_be_read_when_no_tracker_runs(store, tmp_path):
     store.close()
 
     with LedgerReader(tmp_path) as reader:
-        assert reader.counts().opened == 3
+        assert len(reader.recent_episodes(9)) == 3
 
 
 def test_reader_cannot_write(store, tmp_path):

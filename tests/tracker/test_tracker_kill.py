@@ -10,6 +10,7 @@ import time
 import pytest
 from tracker_host import PROGRAM, Engine, Host, Stage, until
 
+from spreadscan.ops.history import History
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.counters import TrackerCounter
 from spreadscan.shm.layout import ProcessState
@@ -56,7 +57,7 @@ def test_tracker_killed_again_and_again_loses_doubles_and_invents_no_episode(hos
 
 def has_a_path(host):
     with LedgerReader(host.data_dir) as reader:
-        return any(reader.path(row.episode_id) for row in reader.open_episodes(5))
+        return any(History(host.data_dir).path(row.episode_id) for row in reader.open_episodes(5))
 
 
 def test_open_episodes_keep_their_ids_and_paths_over_a_kill(host):
@@ -70,7 +71,7 @@ def test_open_episodes_keep_their_ids_and_paths_over_a_kill(host):
     first.wait()
     with LedgerReader(host.data_dir) as reader:
         (before,) = reader.open_episodes(5)
-        path_before = reader.path(before.episode_id)
+        path_before = History(host.data_dir).path(before.episode_id)
 
     second = host.start()
     until(lambda: host.counter(TrackerCounter.SNAPSHOTS) > 10, "the path goes on")
@@ -79,7 +80,7 @@ def test_open_episodes_keep_their_ids_and_paths_over_a_kill(host):
     assert second.wait(timeout=10) == 0
     with LedgerReader(host.data_dir) as reader:
         (after,) = reader.open_episodes(5)
-        path_after = reader.path(before.episode_id)
+        path_after = History(host.data_dir).path(before.episode_id)
     assert after.episode_id == before.episode_id
     assert path_after[: len(path_before)] == path_before
     assert len(path_after) > len(path_before)

@@ -7,6 +7,7 @@ import pytest
 from tracker_bench import SLOT, Bench
 
 from spreadscan.model import SignalType, SlotFlag
+from spreadscan.ops.history import History
 from spreadscan.ops.ledger import LedgerReader
 from spreadscan.shm.control import ControlWriter
 from spreadscan.shm.counters import Histogram, TrackerCounter
@@ -57,7 +58,7 @@ def test_open_episode_is_snapshotted_from_the_price_store(bench, tracker):
 
     with LedgerReader(bench.data_dir) as reader:
         (episode,) = reader.open_episodes(5)
-        path = reader.path(episode.episode_id)
+        path = History(bench.data_dir).path(episode.episode_id)
     fee_bps = bench.config.round_trip_fees(bench.direction).usual_bps
     assert [point.t_ms for point in path] == [0, 200]
     assert path[1].gross_bps == pytest.approx(80.0)
@@ -267,7 +268,12 @@ def test_locked_ledger_degrades_loudly_loses_nothing_and_recovers(bench, tracker
     assert bench.shown_status() == "storing"
     with LedgerReader(bench.data_dir) as reader:
         (episode,) = reader.open_episodes(5)
-        assert [point.t_ms for point in reader.path(episode.episode_id)] == [0, 200, 400, 600]
+        assert [point.t_ms for point in History(bench.data_dir).path(episode.episode_id)] == [
+            0,
+            200,
+            400,
+            600,
+        ]
     assert [entry.levelname for entry in caplog.records] == ["ERROR", "WARNING"]
 
 
@@ -475,7 +481,7 @@ def test_day_that_begins_gets_a_part_of_its_own_with_what_is_open(bench, tracker
     assert bench.counts() == (2, 1, 1, 0)
     with LedgerReader(bench.data_dir) as reader:
         (episode,) = reader.open_episodes(5)
-        path = reader.path(episode.episode_id)
+        path = History(bench.data_dir).path(episode.episode_id)
     assert len(path) == 1  # both looks were at the same instant of the steady clock
 
 

@@ -7,7 +7,7 @@ from tracker_cases import quote, record, universe
 
 from spreadscan.errors import UniverseError
 from spreadscan.model import SignalType
-from spreadscan.ops.ledger import LedgerReader
+from spreadscan.ops.history import EpisodeQuery, History
 from spreadscan.shm.control import ControlReader
 from spreadscan.shm.health import HealthReader, HealthWriter
 from spreadscan.shm.layout import Prices, Routes
@@ -129,6 +129,6 @@ class Bench:
         return HealthReader(self.regions.health).slot(SLOT).status
 
     def counts(self):
-        with LedgerReader(self.data_dir) as reader:
-            found = reader.counts()
-        return (found.opened, found.open, found.converged, found.expired)
+        """How many episodes there are, are open, have converged and have expired."""
+        endings = [row.ending for row in History(self.data_dir).summaries(EpisodeQuery())]
+        return len(endings), *(endings.count(each) for each in (None, "converged", "expired"))
