@@ -240,6 +240,9 @@ cdef inline bint ring_push(ring_t* ring, uint64_t* cached_head, signal_t* record
             store_relaxed_u64(&ring.full_count, load_relaxed_u64(&ring.full_count) + 1)
             return False
     record.sequence = position + 1
+    # sync: pairs with the fence_acquire in ring_peek_from: who copied something of this record from
+    # a slot that held an older one sees afterwards that the tail had come here.
+    fence_release()
     for word in range(1, sizeof(signal_t) // 8):
         store_relaxed_u64(target + word, source[word])
     # sync: pairs with the consumer's load_acquire in ring_peek.
@@ -264,6 +267,8 @@ cdef inline int64_t ring_peek_from(
             break
         memcpy(target + count, slot, sizeof(signal_t))
         count += 1
+    # sync: pairs with ring_push's fence_release; the caller looks at the tail after the copies.
+    fence_acquire()
     return count
 
 

@@ -205,7 +205,8 @@ def _create(shm: ShmConfig, kind: RegionKind, epoch: int) -> None:
 
 def _verify(name: str, kind: RegionKind, view: mmap.mmap) -> None:
     size, record_bytes, capacity = REGION_SHAPES[kind]
-    magic = int.from_bytes(view[Header.MAGIC : Header.MAGIC + 8], "little")
+    # sync: pairs with the store_word that ends _create; the other fields were stored before it.
+    magic = Mapping(view, Header.BYTES).load_word(Header.MAGIC)
     if magic == 0:
         raise RegionRefused(name, UNFINISHED, "magic 0", hex(MAGIC))
     if magic != MAGIC:
