@@ -59,12 +59,13 @@ static inline void fence_seq_cst(void) { atomic_thread_fence(memory_order_seq_cs
 /* Fetch a line that will be written soon; its content does not matter to the program. */
 static inline void prefetch_for_write(const void *line) { __builtin_prefetch(line, 1); }
 
-/* Tell the core that this is a spin loop: frees the sibling thread and saves power. */
+/* Tell the core that this is a spin loop: frees the sibling thread and saves power. A
+ * reader's few attempts count on a real pause: arm64's `yield` is none on most cores, `isb` is. */
 static inline void cpu_relax(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
-    __asm__ __volatile__("yield" ::: "memory");
+    __asm__ __volatile__("isb" ::: "memory");
 #else
 #error "spreadscan supports x86-64 and arm64 only"
 #endif
