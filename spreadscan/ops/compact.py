@@ -158,6 +158,8 @@ def _alone(directory: Path) -> Iterator[None]:
             raise CompactionBusyError(directory) from None
         yield
     finally:
+        # By closing alone it would last as long as a child that was forked meanwhile.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

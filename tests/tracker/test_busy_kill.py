@@ -98,6 +98,7 @@ def live(host, market, chance, seconds):
 
 
 def judged(host, market):
+    assert not host.compaction.done()
     with host.between_compactions:
         kept = kept_in(host.data_dir)
     verdict = judge(kept, market)

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -400,6 +401,30 @@ def test_two_compactions_do_not_run_at_once(config, folder, days):
     os.close(descriptor)
 
     assert caught.value.exit_code == 75
+
+
+def test_child_that_was_forked_during_a_compaction_keeps_out_no_other(
+    config, folder, days, monkeypatch
+):
+    children = []
+
+    def forking(*arguments):
+        child = os.fork()
+        if not child:
+            signal.pause()
+        children.append(child)
+        return retention.drop_old(*arguments)
+
+    monkeypatch.setattr(compact_module, "drop_old", forking)
+    compact(config, LATER_NS)
+    try:
+        monkeypatch.undo()
+        found = compact(config, LATER_NS)
+    finally:
+        os.kill(children[0], signal.SIGKILL)
+        os.waitpid(children[0], 0)
+
+    assert found.failed == ()
 
 
 def test_compacted_paths_are_small(config, folder):
