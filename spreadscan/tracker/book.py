@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spreadscan.kernel.episodes import apply_signals
-from spreadscan.tracker.columns import BY_SIGNAL, BY_SNAPSHOT, ENDING_CODES, ending_of
+from spreadscan.tracker.columns import BY_SNAPSHOT, ENDING_CODES, ending_of
 from spreadscan.tracker.episode import (
     Ending,
     Episode,
@@ -31,8 +31,6 @@ __all__ = ["EpisodeBook", "Tally"]
 # An episode of which only `last` moved is stored anew every so many snapshots: the path itself is
 # stored every time.
 REFRESH_TICKS = 50
-# Of those that may wait, at most so many are handed out at once: a stored row costs some 10 us.
-MAX_REFRESHED = 400
 EVENT_OPENED = 1
 
 
@@ -80,8 +78,6 @@ class EpisodeBook:
         self.tally = Tally()
         self.ids = ids
         self.previous: dict[tuple[str, str], int] = dict(previous or {})
-        self.expired: dict[tuple[str, str], int] = {}
-        """The engine's opening under it, of routes where that episode has expired."""
         self.boot_id = boot_id
         self.rules = rules
         """Another one counts from the next look at the open episodes."""
@@ -95,6 +91,11 @@ class EpisodeBook:
     def __len__(self) -> int:
         """Return how many episodes are open."""
         return len(self._table)
+
+    @property
+    def expired(self) -> dict[tuple[str, str], int]:
+        """The engine's opening under it, of routes where that episode has expired."""
+        return self._table.barred_openings()
 
     @property
     def suspended_count(self) -> int:
@@ -126,17 +127,7 @@ class EpisodeBook:
         In this order the ending of a route's episode is stored before the opening of its next.
         Everything that signals did is among it; of what snapshots did, some may be kept for later.
         """
-        changed = self._table.records["changed"]
-        rows = np.flatnonzero(changed)
-        must = (changed[rows] & BY_SIGNAL) != 0
-        waiting = rows[~must]
-        if len(waiting) > MAX_REFRESHED:
-            # From another place each time, or the last rows of the table would never be reached.
-            waiting = np.roll(waiting, -(self._ticks * MAX_REFRESHED) % len(waiting))
-            waiting = waiting[:MAX_REFRESHED]
-        taken = np.concatenate([rows[must], waiting])
-        changed[taken] = 0
-        episodes = self._ended + self._table.values(taken)
+        episodes = self._ended + self._table.values(self._table.take_changed(self._ticks))
         self._ended = []
         return sorted(episodes, key=_id_of)
 
@@ -152,7 +143,6 @@ class EpisodeBook:
             expired: by route, those of the opening whose episode has expired.
         """
         self._table.bar_before(before_ns)
-        self.expired = dict(expired)
         for key, opening in expired.items():
             self._table.bar(key, before_ns, opening)
 
@@ -296,9 +286,6 @@ class EpisodeBook:
         key = value.route.key
         self.previous[key] = value.episode_id
         expired_opening = value.opening if ending is Ending.EXPIRED else 0
-        self.expired.pop(key, None)
-        if expired_opening:
-            self.expired[key] = expired_opening
         self._table.bar(key, ended_ns, expired_opening)
         self._table.forget(row)
         setattr(self.tally, ending.value, getattr(self.tally, ending.value) + 1)

@@ -160,7 +160,7 @@ class Journal:
             day=day_of(wall_ns) if is_another_day(day, wall_ns) else day,
             episodes=self._book.open_episodes(),
             previous=dict(self._book.previous),
-            expired=dict(self._book.expired),
+            expired=self._book.expired,
             is_damaged=self._is_damaged,
         )
 

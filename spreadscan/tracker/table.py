@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spreadscan.shm.layout import MAX_DIRECTIONS, MAX_SYMBOLS
-from spreadscan.tracker.columns import EPISODE_DTYPE, episode_of, write_episode
+from spreadscan.tracker.columns import BY_SIGNAL, EPISODE_DTYPE, episode_of, write_episode
 from spreadscan.tracker.episode import Episode, Route
 from spreadscan.tracker.names import RouteNames
 
@@ -19,6 +19,8 @@ __all__ = ["OpenTable", "Rows"]
 Rows = npt.NDArray[np.int32]
 
 FIRST_ROWS = 8192
+# Of those that may wait, at most so many are handed out at once: a stored row costs some 10 us.
+MAX_REFRESHED = 400
 NEVER_NS = np.iinfo(np.int64).max
 
 
@@ -76,6 +78,22 @@ class OpenTable:
     def value(self, row: int) -> Episode:
         """Return one episode as it is now."""
         return episode_of(self.records[row].item(), self._routes[row], self._boot_id)
+
+    def take_changed(self, turn: int) -> npt.NDArray[np.integer]:
+        """Return rows that changed, and take them for unchanged from now on.
+
+        All that signals changed are among them; of those that only looks did, some may be left for
+        later, from another place each *turn*, or the last rows would never be reached.
+        """
+        changed = self.records["changed"]
+        rows = np.flatnonzero(changed)
+        must = (changed[rows] & BY_SIGNAL) != 0
+        waiting = rows[~must]
+        if len(waiting) > MAX_REFRESHED:
+            waiting = np.roll(waiting, -(turn * MAX_REFRESHED) % len(waiting))[:MAX_REFRESHED]
+        taken = np.concatenate([rows[must], waiting])
+        changed[taken] = 0
+        return taken
 
     def unlisted(self) -> list[int]:
         """Return the rows whose routes the running universe does not list."""
@@ -144,6 +162,10 @@ class OpenTable:
         if (direction_id, symbol_id) in self.names.listed:
             number = direction_id * MAX_SYMBOLS + symbol_id
             self.ended_ns[number], self.expired_openings[number] = ended_ns, expired_opening
+
+    def barred_openings(self) -> dict[tuple[str, str], int]:
+        """Return the openings that `bar` was told of, by route."""
+        return {key: opening for key, (_, opening) in self._bars.items() if opening}
 
     def bar_before(self, time_ns: int) -> None:
         """Let no update of before a time open an episode."""

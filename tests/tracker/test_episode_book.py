@@ -18,9 +18,8 @@ from tracker_cases import (
 )
 
 from spreadscan.model import SignalType
-from spreadscan.tracker.book import MAX_REFRESHED
 from spreadscan.tracker.episode import MAX_CLOCK_STEP_NS, Clocks, Ending, resumed
-from spreadscan.tracker.table import FIRST_ROWS
+from spreadscan.tracker.table import FIRST_ROWS, MAX_REFRESHED
 
 CLOSE, UPDATE = SignalType.CLOSE, SignalType.UPDATE
 
