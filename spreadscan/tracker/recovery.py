@@ -199,7 +199,8 @@ def _begun(
         ring_created_ns=saved.ring_created_ns,
         ring_sequence=saved.ring_sequence,
         last_id=saved.last_id,
-        clocks=saved.clocks,
+        # Of a run that did not say, each episode was last seen at a time of its own.
+        clocks=saved.clocks or (None if saved.episodes else now),
         is_synced=True,
         new_part=NewPart(day_of(now.wall_ns), saved.episodes, saved.previous, saved.expired),
         kills=saved.kills,
