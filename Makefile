@@ -166,7 +166,7 @@ undeploy: $(DEPLOYER) ## Take it off the hosts; PURGE=yes the data too
 
 .PHONY: deploy-test
 deploy-test: $(DEPLOY_TESTER) wheelhouse ## Prove the deployment on machines of its own (root); LEG=box or vm
-	$(BIN)/python -m pytest -m deploy $(if $(LEG),tests/deploy/test_$(LEG).py,tests/deploy)
+	$(BIN)/python -m pytest -m deploy $(if $(LEG),$(LEG:%=tests/deploy/test_%.py),tests/deploy)
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --quiet

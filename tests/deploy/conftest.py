@@ -57,17 +57,12 @@ def _scenario_goes_on(request):
 @pytest.fixture(scope="module")
 def _able_host(request):
     """Whether this host can build and run the machine; what is in the way is said in one line."""
-    from able_host import why_no_box, why_no_machine  # noqa: PLC0415 - only where these run
+    from able_host import why_not  # noqa: PLC0415 - only where these run
     from leftovers import end_in_order, take_back  # noqa: PLC0415
-    from machine_images import disk_image  # noqa: PLC0415
 
     end_in_order()
     take_back()
-    if request.node.get_closest_marker("scenario").args[0] == "box":
-        reason = why_no_box()
-    else:
-        reason = why_no_machine(disk_image)
-    if reason:
+    if reason := why_not(request.node.get_closest_marker("scenario").args[0]):
         pytest.skip(f"this host cannot run machines: {reason}")
 
 

@@ -16,7 +16,7 @@ from lifeline import bound
 from lone_network import LoneNetwork
 from ssh_way import SshWay
 
-__all__ = ["HOST_ADDRESS", "Vm"]
+__all__ = ["HOST_ADDRESS", "Vm", "emulator", "overlay"]
 
 # How QEMU calls the loopback of the host, seen from inside.
 HOST_ADDRESS = "10.0.2.2"
@@ -25,6 +25,28 @@ MEMORY_MIB = 2560
 SSH_PORT = 2222
 BOOT_S = 600
 STOP_S = 20
+
+
+def overlay(image: Path, disk: Path) -> None:
+    """Make a disk over a raw image that is not written to."""
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", disk], check=True
+    )
+
+
+def emulator(disk: Path, *options: str) -> list[str]:
+    """Return the command that runs a machine with this disk, before its last options."""
+    return [
+        "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512",
+        # The oldest processor that numpy's wheels run on.
+        "-cpu", "Nehalem", "-smp", str(CPUS), "-m", str(MEMORY_MIB),
+        "-nodefaults", "-vga", "none", "-display", "none",
+        "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{SSH_PORT}-:22",
+        "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci",
+        "-drive", f"file={disk},format=qcow2,if=none,id=d0,cache=unsafe",
+        # One interrupt, that the kernel has to keep away from isolated cores; not one a core.
+        "-device", "virtio-blk-pci,drive=d0,num-queues=1", *options,
+    ]  # fmt: skip
 
 
 class Vm:
@@ -52,10 +74,7 @@ class Vm:
                 proxy=self._network.proxy(SSH_PORT),
             )
             disk = folder / "disk.qcow2"
-            subprocess.run(
-                ["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", disk],
-                check=True,
-            )
+            overlay(image, disk)
             self._process = self._started(disk)
             self.wait_until_up()
         except BaseException:
@@ -105,15 +124,7 @@ class Vm:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _started(self, disk: Path) -> subprocess.Popen[bytes]:
-        command = self.in_network(*bound(
-            "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512",
-            # The oldest processor that numpy's wheels run on.
-            "-cpu", "Nehalem", "-smp", str(CPUS), "-m", str(MEMORY_MIB),
-            "-nodefaults", "-vga", "none", "-display", "none", "-serial", f"file:{self._serial}",
-            "-drive", f"file={disk},if=virtio,cache=unsafe",
-            "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{SSH_PORT}-:22",
-            "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci",
-        ))  # fmt: skip
+        command = self.in_network(*bound(*emulator(disk, "-serial", f"file:{self._serial}")))
         with (self._folder / "qemu.log").open("ab") as log:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
