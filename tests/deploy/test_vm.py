@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.deploy, pytest.mark.scenario("vm"), pytest.mark.timeou
 
 HOUSEKEEPING, FEEDS, ENGINE = "0", "1-2", "3"
 ISOLATED = "1-3"
+DROP_INS = ("60-spreadscan-cpu.cfg", "61-spreadscan-hugepages.cfg")
 TIMER = "pair-discovery.timer"
 # Two exchanges are enough for signals: every feed is seconds of emulation at each start.
 AWAY = ("mexc", "okx")
@@ -121,6 +122,18 @@ def value(vm, path):
     return vm.ssh.run(f"cat {path}").stdout.strip()
 
 
+def test_play_that_ends_before_the_boot_menu_is_written_changes_no_boot(vm, inventory, quick):
+    vm.ssh.run("chmod -x /usr/sbin/update-grub")
+
+    recap = play("site.yml", inventory, "--tags=hugepages,cpu_isolation", environment=quick)
+
+    vm.ssh.run("chmod +x /usr/sbin/update-grub")
+    assert recap.failed == 1
+    assert "update-grub" in recap.output
+    assert set(DROP_INS) <= set(vm.ssh.run("ls /etc/default/grub.d").stdout.split())
+    assert "isolcpus" not in value(vm, "/boot/grub/grub.cfg")
+
+
 def test_bare_machine_reboots_into_the_appliance(vm, inventory, quick, appliance):
     boot = vm.boot_id()
 
@@ -139,7 +152,6 @@ def test_second_run_changes_nothing(inventory, quick):
 
 
 def test_kernel_keeps_the_planned_cores_free(vm):
-    assert "60-spreadscan-cpu.cfg" in vm.ssh.run("ls /etc/default/grub.d").stdout
     line = value(vm, "/proc/cmdline").split()
 
     assert f"isolcpus=managed_irq,domain,{FEEDS},{ENGINE}" in line
@@ -149,8 +161,27 @@ def test_kernel_keeps_the_planned_cores_free(vm):
     assert value(vm, "/sys/devices/system/cpu/nohz_full") == ISOLATED
     said = vm.ssh.run("journalctl --no-pager --dmesg --boot --grep 'Offload RCU'").stdout
     assert f"Offload RCU callbacks from CPUs: {ISOLATED}." in said
-    assert int(value(vm, "/proc/irq/default_smp_affinity"), 16) == 0b1
+    # No thread but ours and the kernel's own is there.
+    told = vm.ssh.run("ps --no-headers -eLo psr,user:32,ppid").stdout
+    threads = [line.split() for line in told.splitlines()]
+    users = {user for core, user, parent in threads if core != HOUSEKEEPING and parent != "2"}
+    assert users == {"spreadscan"}
     assert "[madvise]" in value(vm, "/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def test_interrupts_stay_on_the_housekeeping_cores(vm):
+    line = value(vm, "/proc/cmdline").split()
+    masks = "/proc/irq/default_smp_affinity /sys/devices/virtual/workqueue/cpumask"
+    told = vm.ssh.run("grep . /proc/irq/*/*affinity_list; ls -d /proc/irq/*/*-req.*").stdout
+    served = dict(re.findall(r"/(\d+)/effective_affinity_list:(\S+)", told))
+    allowed = dict(re.findall(r"/(\d+)/smp_affinity_list:(\S+)", told))
+    # The kernel alone places a disk's.
+    managed = set(re.findall(r"/(\d+)/\S+-req", told))
+
+    assert f"irqaffinity={HOUSEKEEPING}" in line
+    assert {int(mask, 16) for mask in value(vm, masks).split()} == {0b1}
+    assert set(served.values()) == {HOUSEKEEPING}, served
+    assert {irq for irq, cores in allowed.items() if cores != HOUSEKEEPING} == managed, allowed
 
 
 def test_kernel_has_the_values_that_were_asked_for(vm):
@@ -189,6 +220,7 @@ def test_processes_run_on_their_cores_with_real_limits(vm, appliance):
 
 def test_regions_are_on_huge_pages(vm, appliance):
     memory = dict(re.findall(r"(HugePages_\w+):\s+(\d+)", value(vm, "/proc/meminfo")))
+    at_boot = vm.ssh.run("journalctl --no-pager --dmesg --boot --grep 'HugeTLB.*2.00 MiB'").stdout
     pid = appliance.main_pids()["spread-engine.service"]
     smaps = value(vm, f"/proc/{pid}/smaps")
 
@@ -198,6 +230,8 @@ def test_regions_are_on_huge_pages(vm, appliance):
         )
     )
     measured["huge_pages"] = memory
+    assert f"hugepages={memory['HugePages_Total']}" in value(vm, "/proc/cmdline").split()
+    assert f"pre-allocated {memory['HugePages_Total']} pages" in at_boot
     assert {"prices", "dirty", "ring", "health", "control"} <= regions.keys()
     assert set(regions.values()) == {"2048"}
     assert int(memory["HugePages_Total"]) - int(memory["HugePages_Free"]) >= len(regions)
