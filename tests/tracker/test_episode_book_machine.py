@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -270,4 +271,5 @@ class EpisodeLife(RuleBasedStateMachine):
 EpisodeLife.TestCase.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
 )
-TestEpisodeLife = EpisodeLife.TestCase
+# A minute of CPU, which a busy machine takes several for.
+TestEpisodeLife = pytest.mark.timeout(600)(EpisodeLife.TestCase)
