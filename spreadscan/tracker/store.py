@@ -221,6 +221,9 @@ def connected(file: Path, *, is_checked: bool = False) -> sqlite3.Connection:
     """
     if torn := torn_bytes(file):
         raise damage(f"its last page has {torn} bytes")
+    if file.exists() and file.stat().st_size == 0:
+        # SQLite would take it for a new one, and delete its log.
+        raise damage("it is empty")
     # SQLite would make it without the group's right to write, and its side files like it: what a
     # member's reading leaves could not be written by the tracker or the compaction.
     with suppress(OSError):
