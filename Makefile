@@ -165,7 +165,7 @@ undeploy: $(DEPLOYER) ## Take it off the hosts; PURGE=yes the data too
 	@$(PLAY) $(if $(filter yes,$(PURGE)),--extra-vars spreadscan_purge_data=true) ansible/undeploy.yml
 
 .PHONY: deploy-test
-deploy-test: $(DEPLOY_TESTER) wheelhouse ## Prove the deployment on machines of its own (root); LEG=box or vm
+deploy-test: $(DEPLOY_TESTER) wheelhouse ## Prove the deployment on machines of its own (root); LEG=box, vm or arm64
 	$(BIN)/python -m pytest -m deploy $(if $(LEG),$(LEG:%=tests/deploy/test_%.py),tests/deploy)
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
