@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from arm64 import arm64_root, run_there
 from leftovers import end_in_order, workshop
 from lifeline import bound
 from lone_network import LoneNetwork
@@ -32,7 +33,11 @@ TRIAL = "mkdir /sys/fs/cgroup/trial && mount -t tmpfs trial /mnt && ip link show
 
 def why_not(leg: str) -> str:
     """Return in one line why a leg cannot run here; "" when it can, and its image is built."""
-    build, trial = {"box": (root_file_system, _try_box), "vm": (disk_image, _try_vm)}[leg]
+    build, trial = {
+        "box": (root_file_system, _try_box),
+        "vm": (disk_image, _try_vm),
+        "arm64": (arm64_root, _try_arm64),
+    }[leg]
     if reason := _why_no_image(build):
         return reason
     with workshop() as folder:
@@ -85,6 +90,16 @@ def _try_vm(name: str, folder: Path) -> None:
             )
     finally:
         network.remove()
+
+
+def _try_arm64(_: str, folder: Path) -> None:
+    """Let the emulated interpreter say which machine it takes itself for."""
+    told = run_there(
+        arm64_root(), folder, "python", "-c", "import platform; print(platform.machine())",
+        timeout_s=TRIAL_S,
+    )  # fmt: skip
+    if told != (0, "aarch64\n"):
+        raise OSError(f"found {told}, expected aarch64")
 
 
 def _last_words(error: Exception) -> str:

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from able_host import why_no_machine
+from able_host import why_not
 from arm64 import arm64_root, build_wheel, run_there
 from leftovers import end_in_order, workshop
 
@@ -23,8 +23,7 @@ FUSED = re.compile(r"\tf(?:n?m(?:add|sub)|ml[as])\t")
 @pytest.fixture(scope="module")
 def root():
     end_in_order()
-    reason = why_no_machine(arm64_root)
-    if reason:
+    if reason := why_not("arm64"):
         pytest.skip(f"this host cannot run arm64: {reason}")
     return arm64_root()
 
