@@ -1,6 +1,9 @@
 """Regions of a test's own, attached by name like any process does."""
 
+from functools import partial
+
 import pytest
+from reads_by_hand import run_by_hand
 
 from spreadscan.config import load_config
 from spreadscan.shm.layout import RegionKind
@@ -16,3 +19,9 @@ def shm(make_config):
 def regions(shm):
     create_regions(shm)
     return attach_regions(shm, reads=(), writes=RegionKind, timeout_s=0)
+
+
+@pytest.fixture
+def by_hand(regions):
+    """Run a scenario with connections on these regions whose reads are made by hand."""
+    return partial(run_by_hand, regions)
