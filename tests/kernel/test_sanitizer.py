@@ -1,4 +1,4 @@
-"""The kernel's reader under AddressSanitizer and UndefinedBehaviorSanitizer."""
+"""The kernel's readers of frames under AddressSanitizer and UndefinedBehaviorSanitizer."""
 
 import os
 import shutil
@@ -13,9 +13,14 @@ ROOT = Path(__file__).parents[2]
 SUITE = (
     "tests/kernel/test_extract.py",
     "tests/kernel/test_extract_properties.py",
+    "tests/kernel/test_frame_parsers.py",
+    "tests/kernel/test_frame_reader.py",
+    "tests/kernel/test_listener.py",
     "tests/kernel/test_protobuf.py",
     "tests/exchanges/test_fuzz.py",
 )
+# What reads bytes that somebody else has sent; in between lies memory of picows.
+MODULES = ("extract", "frame_reader", "listener")
 FLAGS = (
     "-O1", "-g", "-std=gnu11", "-fno-omit-frame-pointer", "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all", "-shared", "-fPIC",
@@ -33,23 +38,24 @@ def runtime_library():
 
 
 def sanitized_copy(folder):
-    """A copy of the package whose extract module is built with sanitizers."""
+    """A copy of the package whose MODULES are built with sanitizers."""
     package = folder / "spreadscan"
     shutil.copytree(
-        ROOT / "spreadscan", package, ignore=shutil.ignore_patterns("__pycache__", "extract.*.so")
-    )
+        ROOT / "spreadscan", package,
+        ignore=shutil.ignore_patterns("__pycache__", *(f"{name}.*.so" for name in MODULES)),
+    )  # fmt: skip
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copytree(ROOT / "config", folder / "config")
-    source = folder / "extract.c"
-    subprocess.run(
-        [sys.executable, "-m", "cython", "-3", package / "kernel/extract.pyx", "-o", source],
-        check=True, cwd=folder,
-    )  # fmt: skip
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     includes = (f"-I{package / 'kernel'}", f"-I{sysconfig.get_paths()['include']}")
-    target = package / "kernel" / f"extract{suffix}"
-    subprocess.run(["gcc", *FLAGS, *includes, source, "-o", target], check=True)
+    for name in MODULES:
+        source, target = folder / f"{name}.c", package / "kernel" / f"{name}{suffix}"
+        subprocess.run(
+            [sys.executable, "-m", "cython", "-3", package / f"kernel/{name}.pyx", "-o", source],
+            check=True, cwd=folder,
+        )  # fmt: skip
+        subprocess.run(["gcc", *FLAGS, *includes, source, "-o", target], check=True)
     return folder
 
 
