@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from spreadscan.tracker.pages import is_empty
 from spreadscan.tracker.schema import READABLE_VERSIONS
 
 __all__ = ["PartMoved", "open_part"]
@@ -34,6 +35,8 @@ def open_part(file: Path) -> sqlite3.Connection:
     """
     if file.exists() and not os.access(file, os.R_OK):
         raise sqlite3.OperationalError("found no right to read it, expected a user who may")
+    if is_empty(file):
+        raise sqlite3.DatabaseError("found it empty, expected a part of the ledger")
     uri = f"{file.absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)
     try:
@@ -56,8 +59,9 @@ def _of_this_build(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in READABLE_VERSIONS:
+            first, *_, last = READABLE_VERSIONS
             raise sqlite3.DatabaseError(
-                f"found ledger version {version}, expected one of {READABLE_VERSIONS}"
+                f"found ledger version {version}, expected {first} to {last}"
             )
     except sqlite3.Error:
         connection.close()

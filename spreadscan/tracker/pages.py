@@ -1,7 +1,8 @@
-"""Whether a SQLite file ends with a whole page.
+"""Whether a SQLite file is one, and ends with a whole page.
 
 SQLite reads what is missing of its last page as zeros and never says so: a file that lost its end
-would give out rows with zeros for times and prices, and no check of its structure sees that.
+would give out rows with zeros for times and prices, and no check of its structure sees that. A file
+that is empty it takes for a new one, and deletes the log beside it, also where it only reads.
 """
 
 import contextlib
@@ -9,11 +10,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["torn_bytes", "without_torn_page"]
+__all__ = ["is_empty", "torn_bytes", "without_torn_page"]
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
 TORN_SUFFIX = ".torn-page"
+
+
+def is_empty(file: Path) -> bool:
+    """Tell whether a file is there and holds nothing."""
+    return file.exists() and file.stat().st_size == 0
 
 
 def torn_bytes(file: Path) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from spreadscan.tracker.episode import NO_QUOTES, Clocks, Episode, Moment, resumed
 from spreadscan.tracker.frames import Frame, readable
-from spreadscan.tracker.pages import without_torn_page
+from spreadscan.tracker.pages import is_empty, without_torn_page
 from spreadscan.tracker.rows import SELECT_ENDED, SELECT_OPEN, episode_of
 from spreadscan.tracker.schema import frame_columns
 from spreadscan.tracker.store import KillsFollowed
@@ -94,6 +94,8 @@ def load(connection: sqlite3.Connection) -> Saved:
 
 def salvaged(file: Path) -> Saved | None:
     """Read what a damaged part still says; None when that is not everything that counts."""
+    if is_empty(file):
+        return None
     try:
         uri = f"{file.absolute().as_uri()}?mode=ro"
         with without_torn_page(file), closing(sqlite3.connect(uri, uri=True)) as found:

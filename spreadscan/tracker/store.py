@@ -20,7 +20,7 @@ from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError
 from spreadscan.tracker.disk_errors import damage
 from spreadscan.tracker.episode import Clocks, Ending, Episode
 from spreadscan.tracker.frames import Frame
-from spreadscan.tracker.pages import torn_bytes
+from spreadscan.tracker.pages import is_empty, torn_bytes
 from spreadscan.tracker.parts import WORKING_SUFFIX, Part, ledger_parts, set_aside, sync_folder
 from spreadscan.tracker.rows import INSERT_FRAME, UPSERT_EPISODE, row_of
 from spreadscan.tracker.schema import SCHEMA_VERSION, migrate
@@ -221,8 +221,7 @@ def connected(file: Path, *, is_checked: bool = False) -> sqlite3.Connection:
     """
     if torn := torn_bytes(file):
         raise damage(f"its last page has {torn} bytes")
-    if file.exists() and file.stat().st_size == 0:
-        # SQLite would take it for a new one, and delete its log.
+    if is_empty(file):
         raise damage("it is empty")
     # SQLite would make it without the group's right to write, and its side files like it: what a
     # member's reading leaves could not be written by the tracker or the compaction.

@@ -15,6 +15,7 @@ from history_cases import three_days
 
 from spreadscan.ops import history, ledger
 from spreadscan.ops.part_reader import open_part
+from spreadscan.tracker.episode import Clocks
 from spreadscan.tracker.parts import ledger_parts
 from spreadscan.tracker.recovery import open_ledger
 
@@ -100,15 +101,41 @@ def test_another_user_reads_the_ledger_of_a_tracker_that_runs(folder):
     days.store.close()
 
 
-def test_another_user_reads_the_ledger_of_a_tracker_that_was_killed(folder):
+def killed_tracker(folder):
+    """Leave what a tracker leaves that was killed."""
     child = os.fork()
     if child == 0:
         three_days(folder)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
+
+
+def test_another_user_reads_the_ledger_of_a_tracker_that_was_killed(folder):
+    killed_tracker(folder)
     assert list(folder.glob("*-wal"))
 
     assert said_to_another_user(folder) == THREE_DAYS
+
+
+def test_log_of_a_part_that_lost_all_else_is_kept_by_readers_and_by_the_next_tracker(folder):
+    killed_tracker(folder)
+    newest = ledger_parts(folder)[-1].ledger(folder)
+    log = newest.with_name(f"{newest.name}-wal")
+    kept = log.read_bytes()
+    os.truncate(newest, 0)
+
+    asked = history.History(folder)
+    asked.summaries(history.EpisodeQuery())
+    with pytest.raises(sqlite3.DatabaseError, match="found it empty"):
+        ledger.LedgerReader(folder)
+    opened = open_ledger(folder, Clocks("boot", 1, 1))
+    opened.store.close()
+
+    assert asked.troubles == [f"{newest}: left out: found it empty, expected a part of the ledger"]
+    assert len(opened.damaged) == 1
+    (aside,) = folder.glob("*.damaged-*-wal")
+    assert kept
+    assert aside.read_bytes() == kept
 
 
 @pytest.mark.parametrize(
