@@ -18,17 +18,21 @@ from pathlib import Path
 import msgspec
 
 from spreadscan.config import Config
-from spreadscan.errors import EXIT_TEMPORARY, SpreadscanError
+from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError
 from spreadscan.ops.archive import ArchiveError, prove_part, readable_frames, write_part
 from spreadscan.ops.retention import drop_old
 from spreadscan.tracker.disk_errors import is_damage
 from spreadscan.tracker.pages import without_torn_page
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts, set_aside
-from spreadscan.tracker.store import connected
+from spreadscan.tracker.store import connected, folder_refused
 
 __all__ = ["CompactedPart", "Compaction", "CompactionBusyError", "compact"]
 
 LOCK_NAME = "compact.lock"
+# Of one part; the others go on. A ConfigError is of one that a newer build wrote.
+_FAILURES = (
+    sqlite3.DatabaseError, ValueError, TypeError, OSError, ArchiveError, ConfigError
+)  # fmt: skip
 
 
 class CompactionBusyError(SpreadscanError):
@@ -74,8 +78,17 @@ def compact(config: Config, wall_ns: int) -> Compaction:
 
     Raises:
         CompactionBusyError: another one runs.
+        ConfigError: the folder cannot be used.
+        LedgerError: it cannot be used now.
     """
     directory = config.path(config.tracker.data_dir)
+    try:
+        return _compacted_folder(config, directory, wall_ns)
+    except OSError as error:
+        raise folder_refused(directory, error) from None
+
+
+def _compacted_folder(config: Config, directory: Path, wall_ns: int) -> Compaction:
     if not ledger_parts(directory) and not archived_parts(directory):
         return Compaction(compacted=(), dropped=(), failed=())
     with _alone(directory):
@@ -83,7 +96,7 @@ def compact(config: Config, wall_ns: int) -> Compaction:
         for part in ledger_parts(directory)[:-1]:
             try:
                 compacted.append(_compacted(part, directory))
-            except (sqlite3.DatabaseError, ValueError, TypeError, OSError, ArchiveError) as error:
+            except _FAILURES as error:
                 failed.append(_failure(part, directory, error, wall_ns))
         dropped = tuple(drop_old(config, directory))
     return Compaction(compacted=tuple(compacted), dropped=dropped, failed=tuple(failed))
@@ -118,7 +131,7 @@ def _failure(part: Part, directory: Path, error: Exception, wall_ns: int) -> str
             return f"{file}: not compacted: {error}"
         try:
             kept = _salvaged(part, directory)
-        except (sqlite3.DatabaseError, ValueError, TypeError, OSError, ArchiveError) as trouble:
+        except _FAILURES as trouble:
             if not _is_torn(trouble):
                 return f"{file}: damaged ({error}), left as it is for the next run: {trouble}"
             kept = "its episodes cannot be read"

@@ -106,7 +106,7 @@ def sync_folder(directory: Path) -> None:
 def _found(directory: Path, pattern: re.Pattern[str]) -> list[Part]:
     try:
         names = [file.name for file in directory.iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(
         Part.named(match) for name in names if (match := pattern.fullmatch(name)) is not None

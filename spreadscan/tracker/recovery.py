@@ -16,7 +16,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from spreadscan.errors import ConfigError, is_passing
 from spreadscan.tracker.disk_errors import is_damage, is_of_the_disk
 from spreadscan.tracker.episode import Clocks
 from spreadscan.tracker.legacy import legacy_file, legacy_part, merged, put_in_place
@@ -36,6 +35,7 @@ from spreadscan.tracker.store import (
     LedgerError,
     NewPart,
     connected,
+    folder_refused,
 )
 
 __all__ = ["Opened", "open_ledger"]
@@ -99,11 +99,7 @@ def _prepared(directory: Path, now: Clocks) -> Opened | None:
         _tidy(directory)
         return _with_legacy(directory, now)
     except OSError as error:
-        if is_passing(error):
-            raise LedgerError(directory, str(error)) from None
-        raise ConfigError(
-            str(directory), "tracker.data_dir", str(error), "a folder that can be written"
-        ) from None
+        raise folder_refused(directory, error) from None
 
 
 def _ask_for_rights(directory: Path) -> None:

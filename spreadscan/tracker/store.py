@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError
+from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError, is_passing
 from spreadscan.tracker.disk_errors import damage
 from spreadscan.tracker.episode import Clocks, Ending, Episode
 from spreadscan.tracker.frames import Frame
@@ -31,6 +31,7 @@ __all__ = [
     "KillsFollowed",
     "LedgerError",
     "NewPart",
+    "folder_refused",
 ]
 
 # Reading a whole file of this size takes about a second; beyond it damage shows when it is met.
@@ -59,6 +60,15 @@ class LedgerError(SpreadscanError):
         self.file = file
         self.found = found
         super().__init__(f"{file}: found {found}, expected a ledger that can be written")
+
+
+def folder_refused(directory: Path, error: OSError) -> SpreadscanError:
+    """Return the error of a data folder that cannot be used, by who must act."""
+    if is_passing(error):
+        return LedgerError(directory, str(error))
+    return ConfigError(
+        str(directory), "tracker.data_dir", str(error), "a folder that can be written"
+    )
 
 
 class NewPart(NamedTuple):

@@ -15,11 +15,13 @@ from history_cases import DAY_NS, Days, three_days
 from tracker_cases import NOW_NS, OFFSET_NS
 
 from spreadscan.config import load_config
+from spreadscan.errors import ConfigError
 from spreadscan.ops import archive, retention
 from spreadscan.ops import compact as compact_module
 from spreadscan.ops.compact import CompactionBusyError, compact
 from spreadscan.ops.history import EpisodeQuery, History
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts
+from spreadscan.tracker.schema import SCHEMA_VERSION
 
 LATER_NS = NOW_NS + OFFSET_NS + 3 * DAY_NS
 EVERYTHING = EpisodeQuery()
@@ -203,6 +205,43 @@ def test_damaged_part_is_set_aside_and_the_others_are_compacted(config, folder, 
     assert "set aside as" in sentence
     assert len(list(folder.glob("*.damaged-*"))) == 1
     assert [row.symbol for row, _ in answers(folder)] == ["SOL-USDT", "ETH-USDT"]
+
+
+def test_part_of_a_newer_build_is_left_alone_and_the_others_are_compacted(config, folder, days):
+    first, second, _ = ledger_parts(folder)
+    with contextlib.closing(sqlite3.connect(first.ledger(folder))) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+    found = compact(config, LATER_NS)
+
+    assert [part.number for part in found.compacted] == [second.number]
+    (sentence,) = found.failed
+    assert (
+        f"not compacted: {first.ledger(folder)}: user_version: found {SCHEMA_VERSION + 1}"
+        in sentence
+    )
+    assert first.ledger(folder).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("history", "File exists"), (compact_module.LOCK_NAME, "Is a directory")],
+)
+def test_name_that_is_taken_by_something_else_is_told_and_costs_nothing(
+    config, folder, days, name, found
+):
+    if name == "history":
+        (folder / name).write_text("not a folder")
+        said = compact(config, LATER_NS).failed
+    else:
+        (folder / name).mkdir()
+        with pytest.raises(ConfigError, match=r"tracker\.data_dir") as caught:
+            compact(config, LATER_NS)
+        said = [str(caught.value)]
+
+    assert said
+    assert all(found in sentence for sentence in said)
+    assert len(ledger_parts(folder)) == 3
 
 
 def damage_frame(file):
