@@ -219,11 +219,17 @@ def _may_hold(file: Path, query: EpisodeQuery) -> bool:
 
     Asked of the file itself: its day is what the clock said when it was begun, and that may have
     been wrong. (A footer is read in a fifth of the time that a filter takes.)
+
+    Raises:
+        ValueError: it is not the file of a part.
+        pyarrow.ArrowException, OSError: it cannot be read.
     """
     if query.since_wall_ns is None:
         return True
     footer = pq.read_metadata(file)
     column = footer.schema.to_arrow_schema().get_field_index("opened_wall_ns")
+    if column < 0:
+        raise ValueError("found no column opened_wall_ns, expected a part's episodes")
     groups = (footer.row_group(number).column(column) for number in range(footer.num_row_groups))
     return any(
         not group.is_stats_set or group.statistics.max >= query.since_wall_ns for group in groups

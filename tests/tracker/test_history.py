@@ -21,7 +21,7 @@ from spreadscan.config import load_config
 from spreadscan.ops.compact import compact
 from spreadscan.ops.export import FORMATS, export
 from spreadscan.ops.history import EpisodeQuery, History
-from spreadscan.tracker.parts import ledger_parts
+from spreadscan.tracker.parts import Part, ledger_parts
 
 WALL_NS = NOW_NS + OFFSET_NS
 CONFIG = Path(__file__).parents[2] / "config" / "config.toml"
@@ -129,6 +129,19 @@ def test_part_that_cannot_be_read_is_named_and_left_out(folder):
 
     assert [row.symbol for row in found] == ["ETH-USDT", "BTC-USDT"]
     assert [newest.name in sentence for sentence in history.troubles] == [True]
+
+
+@pytest.mark.parametrize("since_wall_ns", [None, 0])
+def test_file_of_another_program_among_the_days_is_named_and_left_out(folder, since_wall_ns):
+    foreign = Part(1, "2025-06-14").episodes(folder)
+    foreign.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"price": [1.5]}), foreign)
+    history = History(folder)
+
+    found = history.summaries(EpisodeQuery(since_wall_ns=since_wall_ns))
+
+    assert len(found) == 3
+    assert [foreign.name in sentence for sentence in history.troubles] == [True]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
