@@ -2,13 +2,20 @@
 
 import sqlite3
 
-__all__ = ["damage", "is_damage", "is_doubtful", "is_of_the_disk"]
+__all__ = ["damage", "doubt", "is_damage", "is_doubtful", "is_of_the_disk"]
 
 
 def damage(found: str) -> sqlite3.DatabaseError:
     """Return the error of a damaged file."""
     error = sqlite3.DatabaseError(found)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def doubt(found: str) -> sqlite3.OperationalError:
+    """Return the error of a file that may not hold what was stored, so that another is due."""
+    error = sqlite3.OperationalError(found)
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
     return error
 
 

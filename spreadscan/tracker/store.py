@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError, is_passing
-from spreadscan.tracker.disk_errors import damage
+from spreadscan.tracker.disk_errors import damage, doubt
 from spreadscan.tracker.episode import Clocks, Ending, Episode
 from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.pages import is_empty, torn_bytes
@@ -130,6 +130,7 @@ class EpisodeStore:
         self.set_aside_file: Path | None = None
         """Where the latest damaged part was put."""
         self._connection: sqlite3.Connection | None = None
+        self._inode: int | None = None
         self._is_synchronous_full = False
 
     @property
@@ -144,6 +145,7 @@ class EpisodeStore:
             with suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+        self._inode = None
 
     def opened(self) -> sqlite3.Connection:
         """Check the whole file, bring it to this build's version and return the connection.
@@ -170,6 +172,7 @@ class EpisodeStore:
             if batch.new_part is not None:
                 self._begin(batch, batch.new_part)
                 return
+            self._require_file()
             if self._connection is None:
                 self._connection = connected(self.file)
                 self._is_synchronous_full = False
@@ -185,6 +188,24 @@ class EpisodeStore:
             # would fail; and after a failed write nothing cached may be believed.
             self.close()
             raise
+
+    def _require_file(self) -> None:
+        """Look whether the part is still where it was put, and still the same file.
+
+        What is written to one that was taken away is lost with it, and SQLite would make an empty
+        one in its place, without the rows of what is open.
+
+        Raises:
+            sqlite3.OperationalError: with the code of one after which another part is due.
+        """
+        try:
+            inode = self.file.stat().st_ino
+        except FileNotFoundError:
+            raise doubt("somebody took the file away") from None
+        if self._inode is None:
+            self._inode = inode
+        elif inode != self._inode:
+            raise doubt("somebody put another file in its place")
 
     def _begin(self, batch: Batch, new: NewPart) -> None:
         """Make a part with everything that is open, put it in place, and go over to it."""

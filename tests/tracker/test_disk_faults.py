@@ -114,6 +114,24 @@ def test_full_and_then_read_only_disk_degrades_loudly_and_costs_no_episode(make_
     assert backlog > 0
 
 
+def test_folder_that_is_moved_away_and_back_under_a_tracker_costs_no_episode(make_host):
+    host = make_host()
+    engine = Engine(host.regions, host.direction, random.Random(8))
+    host.start()
+    goes_on(host, engine)
+    elsewhere = host.data_dir.with_name("elsewhere")
+
+    host.data_dir.rename(elsewhere)
+    until(lambda: is_degraded(host) or engine.push(), "the folder is missed")
+    goes_on(host, engine)
+    said = host.health().status
+    elsewhere.rename(host.data_dir)
+
+    assert_ledger_is_what_the_engine_did(host, engine)
+    assert "degraded" in said
+    assert len(ledger_parts(host.data_dir)) == 2
+
+
 def fill(disk):
     """Leave no room on a disk; return what takes it."""
     ballast = disk / "ballast"

@@ -363,6 +363,32 @@ def test_damage_met_while_running_is_told_apart_and_a_new_part_takes_the_batch(s
     assert saved(folder).episodes == (episode,)
 
 
+@pytest.mark.parametrize("is_open", [True, False], ids=["open", "closed"])
+@pytest.mark.parametrize("comes", [None, b"", b"another file"], ids=["away", "empty", "replaced"])
+def test_part_that_somebody_took_away_is_not_written_and_another_takes_the_batch(
+    store, folder, comes, is_open
+):
+    subject = opened_case()
+    store.commit(batch(subject.store(), sequence=2))
+    if not is_open:
+        store.close()
+    file = store.file
+    file.rename(folder.with_name("elsewhere"))
+    if comes is not None:
+        file.write_bytes(comes)
+
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        store.commit(batch(sequence=3))
+    store.commit(batch(sequence=3, new_part=NewPart(DAY, subject.open, {})))
+    store.close()
+
+    assert is_doubtful(caught.value) or is_damage(caught.value)
+    assert (file.read_bytes() if file.exists() else None) == comes
+    newest = saved(folder)
+    assert list(newest.episodes) == subject.open
+    assert newest.ring_sequence == 3
+
+
 def test_ledger_of_a_newer_build_is_refused_and_left_alone(store, folder):
     store.close()
     with contextlib.closing(sqlite3.connect(store.file)) as connection:
