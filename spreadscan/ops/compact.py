@@ -21,10 +21,10 @@ from spreadscan.config import Config
 from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError
 from spreadscan.ops.archive import ArchiveError, prove_part, readable_frames, write_part
 from spreadscan.ops.retention import drop_old
-from spreadscan.tracker.disk_errors import is_damage
+from spreadscan.tracker.disk_errors import folder_refused, is_damage
 from spreadscan.tracker.pages import without_torn_page
 from spreadscan.tracker.parts import Part, archived_parts, ledger_parts, set_aside
-from spreadscan.tracker.store import connected, folder_refused
+from spreadscan.tracker.store import connected
 
 __all__ = ["CompactedPart", "Compaction", "CompactionBusyError", "compact"]
 

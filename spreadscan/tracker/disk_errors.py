@@ -1,8 +1,44 @@
-"""What an error of SQLite says of a file: damaged, doubtful, or only not now."""
+"""What an error says of the ledger: damaged, doubtful, only not now, or never without somebody."""
 
 import sqlite3
+from pathlib import Path
 
-__all__ = ["damage", "doubt", "is_damage", "is_doubtful", "is_of_the_disk"]
+from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError, is_passing
+
+__all__ = [
+    "LedgerError",
+    "damage",
+    "doubt",
+    "folder_refused",
+    "is_damage",
+    "is_doubtful",
+    "is_of_the_disk",
+]
+
+
+class LedgerError(SpreadscanError):
+    """The ledger cannot be opened now: no space, a failing disk, a lock. Starting again may help.
+
+    Args:
+        file: path of the ledger.
+        found: what SQLite said.
+    """
+
+    exit_code = EXIT_TEMPORARY
+
+    def __init__(self, file: Path, found: str) -> None:
+        self.file = file
+        self.found = found
+        super().__init__(f"{file}: found {found}, expected a ledger that can be written")
+
+
+def folder_refused(directory: Path, error: OSError) -> SpreadscanError:
+    """Return the error of a data folder that cannot be used, by who must act."""
+    if is_passing(error):
+        return LedgerError(directory, str(error))
+    return ConfigError(
+        str(directory), "tracker.data_dir", str(error), "a folder that can be written"
+    )
 
 
 def damage(found: str) -> sqlite3.DatabaseError:

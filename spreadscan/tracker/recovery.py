@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from spreadscan.tracker.disk_errors import is_damage, is_of_the_disk
+from spreadscan.tracker.disk_errors import LedgerError, folder_refused, is_damage, is_of_the_disk
 from spreadscan.tracker.episode import Clocks
 from spreadscan.tracker.legacy import legacy_file, legacy_part, merged, put_in_place
 from spreadscan.tracker.parts import (
@@ -32,10 +32,8 @@ from spreadscan.tracker.store import (
     FULL_CHECK_BYTES,
     Batch,
     EpisodeStore,
-    LedgerError,
     NewPart,
     connected,
-    folder_refused,
 )
 
 __all__ = ["Opened", "open_ledger"]

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from spreadscan.errors import EXIT_TEMPORARY, ConfigError, SpreadscanError, is_passing
+from spreadscan.errors import ConfigError
 from spreadscan.tracker.disk_errors import damage, doubt
 from spreadscan.tracker.episode import Clocks, Ending, Episode
 from spreadscan.tracker.frames import Frame
@@ -29,9 +29,7 @@ __all__ = [
     "Batch",
     "EpisodeStore",
     "KillsFollowed",
-    "LedgerError",
     "NewPart",
-    "folder_refused",
 ]
 
 # Reading a whole file of this size takes about a second; beyond it damage shows when it is met.
@@ -44,31 +42,6 @@ _PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET valu
 _PUT_EXPIRED = "INSERT OR REPLACE INTO expired VALUES (?, ?, ?)"
 _DELETE_EXPIRED = "DELETE FROM expired WHERE direction = ? AND symbol = ?"
 _NEXT_FRAME_ID = "SELECT coalesce(max(frame_id), 0) + 1 FROM frames"
-
-
-class LedgerError(SpreadscanError):
-    """The ledger cannot be opened now: no space, a failing disk, a lock. Starting again may help.
-
-    Args:
-        file: path of the ledger.
-        found: what SQLite said.
-    """
-
-    exit_code = EXIT_TEMPORARY
-
-    def __init__(self, file: Path, found: str) -> None:
-        self.file = file
-        self.found = found
-        super().__init__(f"{file}: found {found}, expected a ledger that can be written")
-
-
-def folder_refused(directory: Path, error: OSError) -> SpreadscanError:
-    """Return the error of a data folder that cannot be used, by who must act."""
-    if is_passing(error):
-        return LedgerError(directory, str(error))
-    return ConfigError(
-        str(directory), "tracker.data_dir", str(error), "a folder that can be written"
-    )
 
 
 class NewPart(NamedTuple):

@@ -22,13 +22,13 @@ from spreadscan.errors import ConfigError
 from spreadscan.model import SignalType
 from spreadscan.ops.history import EpisodeQuery, History
 from spreadscan.tracker import recovery, schema
-from spreadscan.tracker.disk_errors import is_damage, is_doubtful
+from spreadscan.tracker.disk_errors import LedgerError, is_damage, is_doubtful
 from spreadscan.tracker.episode import NO_QUOTES, Clocks
 from spreadscan.tracker.frames import Frame
 from spreadscan.tracker.parts import Part, day_of, ledger_parts
 from spreadscan.tracker.recovery import open_ledger
 from spreadscan.tracker.schema import SCHEMA_VERSION, migrate
-from spreadscan.tracker.store import Batch, LedgerError, NewPart
+from spreadscan.tracker.store import Batch, NewPart
 
 RING = 77
 DAY = day_of(WALL_NS)
