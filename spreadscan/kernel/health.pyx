@@ -50,7 +50,10 @@ cdef class HealthSlot:
         cdef int index, bucket
         self.mapping.writable_base()
         self.slot.start_ticks = start_ticks
-        self.slot.heartbeat_ns = self.slot.started_ns = monotonic_ns()
+        self.slot.started_ns = monotonic_ns()
+        # sync: pairs with load_word of who asks whether this process lives, before it looks at the
+        # epochs: what the one before left was retired before this.
+        store_release_u64(&self.slot.heartbeat_ns, self.slot.started_ns)
         self.slot.obeyed_generation = self.slot.universe_generation = 0
         store_relaxed_u64(&self.slot.restarts, self.slot.restarts + 1)
         for index in range(NUM_COUNTERS):
@@ -68,7 +71,8 @@ cdef class HealthSlot:
         Concurrency: the owner.
         """
         self.mapping.writable_base()
-        store_relaxed_u64(&self.slot.heartbeat_ns, now_ns)
+        # sync: as in take.
+        store_release_u64(&self.slot.heartbeat_ns, now_ns)
 
     def set_state(self, uint32_t state) -> None:
         """Publish a ProcessState.
