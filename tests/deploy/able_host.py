@@ -4,6 +4,7 @@
 Debian's packages and the image are fetched on the way, so the first time takes minutes.
 """
 
+import functools
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from lifeline import bound
 from lone_network import LoneNetwork
 from machine_images import disk_image, is_root, root_file_system
 from room import Room
+from suites import chosen
 from vm import emulator, overlay
 
 __all__ = ["why_not"]
@@ -34,7 +36,7 @@ TRIAL = "mkdir /sys/fs/cgroup/trial && mount -t tmpfs trial /mnt && ip link show
 def why_not(leg: str) -> str:
     """Return in one line why a leg cannot run here; "" when it can, and its image is built."""
     build, trial = {
-        "box": (root_file_system, _try_box),
+        "box": (functools.partial(root_file_system, chosen()), _try_box),
         "vm": (disk_image, _try_vm),
         "arm64": (arm64_root, _try_arm64),
     }[leg]
@@ -62,7 +64,7 @@ def _why_no_image(build: Callable[[], Path]) -> str:
 
 def _try_box(name: str, folder: Path) -> None:
     """Let the first process of a container do what systemd does."""
-    room = Room(name, root_file_system(), folder / "room")
+    room = Room(name, root_file_system(chosen()), folder / "room")
     try:
         subprocess.run(
             room.command("sh", "-c", TRIAL), env=room.environment(), check=True,

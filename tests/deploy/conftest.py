@@ -68,11 +68,11 @@ def _able_host(request):
 
 @pytest.fixture(scope="session")
 def wheelhouse():
-    """What `make wheelhouse` builds; made before the tests by `make deploy-test`."""
-    folder = HERE.parents[1] / "dist" / "wheelhouse"
-    if not folder.with_suffix(".tar").is_file():
-        pytest.fail(f"{folder}.tar is missing: run `make deploy-test` or `make wheelhouse`")
-    return folder
+    """What `make wheelhouse` builds for the machines; `make deploy-test` has done it before."""
+    from suites import chosen  # noqa: PLC0415 - only where these tests run
+    from wheelhouses import built_for  # noqa: PLC0415
+
+    return built_for(chosen())
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,12 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lifeline import bound_family
 from ssh_way import make_key
+from suites import Suite
 
 __all__ = ["disk_image", "is_root", "root_file_system"]
 
@@ -92,26 +93,24 @@ def cached(kind: str, *made_from: str) -> Path:
     return image
 
 
-def root_file_system() -> Path:
-    """Return a folder with a bare Debian; built when it is not in the cache (about two minutes)."""
-    packages = ",".join((*BARE, *BROUGHT, *GUIDED))
-    with build_lock():
+def root_file_system(
+    suite: Suite, kind: str = "box", packages: Iterable[str] = (*BARE, *BROUGHT, *GUIDED)
+) -> Path:
+    """Return a folder with a bare system; built when it is not in the cache (about two minutes)."""
+    included = ",".join(packages)
+    with build_lock() as building:
         install_on_this_host(
-            "mmdebstrap", "systemd-container", "iproute2", "openssh-client", "socat"
-        )
-        folder = cached("box", SUITE, packages)
+            "mmdebstrap", "distro-info-data", "systemd-container", "iproute2", "openssh-client",
+            "socat",
+        )  # fmt: skip
+        folder = cached(kind, *suite, included)
         if folder.is_dir():
             return folder
-        building = folder.with_name(f"{folder.name}.new")
-        shutil.rmtree(building, ignore_errors=True)
-        subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", SUITE,
-             str(building)],
-            check=True, timeout=900,
-        )  # fmt: skip
+        root = building / "root"
+        suite.bootstrap(root, "minbase", included)
         # Else the first process takes it for the machine's name.
-        (building / "etc/hostname").unlink(missing_ok=True)
-        building.rename(folder)
+        (root / "etc/hostname").unlink(missing_ok=True)
+        root.rename(folder)
     return folder
 
 

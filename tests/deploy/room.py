@@ -18,8 +18,9 @@ __all__ = ["Room", "end_groups", "groups_of", "named_groups"]
 
 CGROUP = Path("/sys/fs/cgroup")
 CLEAR_S = 20
-# Real ones that nspawn takes away by default; production has them.
-CAPABILITIES = "CAP_IPC_LOCK,CAP_SYS_NICE"
+# Real ones that nspawn takes away by default; production has them. Without CAP_NET_ADMIN systemd
+# 257 starts a unit in the network that it should not see, and says so in the journal alone.
+CAPABILITIES = "CAP_IPC_LOCK,CAP_NET_ADMIN,CAP_SYS_NICE"
 
 
 class Room:

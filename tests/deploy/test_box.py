@@ -8,6 +8,7 @@ import copy
 import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,8 +58,9 @@ measured = {}
 def box(workshop):
     from box import Box  # noqa: PLC0415 - only where these tests run
     from machine_images import root_file_system  # noqa: PLC0415
+    from suites import chosen  # noqa: PLC0415
 
-    box = Box(f"spreadbox-{os.getpid()}", root_file_system(), workshop / "box")
+    box = Box(f"spreadbox-{os.getpid()}", root_file_system(chosen()), workshop / "box")
     try:
         box.ssh.add_user("alice")
         box.ssh.add_user("mallory")
@@ -107,7 +109,7 @@ def variables(simulated_settings, wheelhouse):
         "os_tuning_ignored_sysctls": NOT_OF_A_CONTAINER,
         "spreadscan_operators": ["alice"],
         "spreadscan_settings": settings,
-        "spreadscan_wheelhouse": str(wheelhouse),
+        "spreadscan_wheelhouses": str(wheelhouse.parent),
     }
 
 
@@ -137,8 +139,11 @@ def before(box):
             {"spreadscan_settings": {"config": {"engine": {"open_net_pbs": 4}}}},
             r"config.toml: \[engine\] open_net_pbs: found no such key",
         ),
-        ({"spreadscan_wheelhouse": "/nowhere"}, "found no wheel"),
-        ({"other_python": True}, "expected a wheel for cp311"),
+        ({"spreadscan_wheelhouses": "/nowhere"}, "found no wheelhouse in /nowhere"),
+        (
+            {"other_python": True},
+            r"found wheelhouse-cp39-(\S+).tar in .*: run `make wheelhouse PYTHON=python3\S+` on \1",
+        ),
     ],
     ids=["unknown variable", "wrong type", "absent CPU", "overlapping CPUs", "too little memory",
          "unknown setting", "no wheel", "wheel for another Python"],
@@ -147,10 +152,11 @@ def test_mistake_in_the_inventory_stops_before_anything_is_changed(
     box, workshop, variables, quick, before, wheelhouse, wrong, found
 ):
     if wrong.pop("other_python", False):
-        other = as_version(wheelhouse, workshop, "0.1.9", {})
-        [wheel] = other.glob("spreadscan-*.whl")
-        wheel.rename(wheel.with_name(wheel.name.replace("cp311", "cp39")))
-        wrong = {"spreadscan_wheelhouse": str(other)}
+        other = workshop / "other"
+        for built in (wheelhouse, wheelhouse.with_suffix(".tar")):
+            name = re.sub(r"-cp\d+-", "-cp39-", built.name)
+            (shutil.copytree if built.is_dir() else shutil.copy)(built, other / name)
+        wrong = {"spreadscan_wheelhouses": str(other)}
     inventory = write_inventory(workshop / "wrong.json", box.ssh, {**variables, **wrong})
 
     recap = play("site.yml", inventory, environment=quick)
@@ -504,7 +510,7 @@ def test_interrupted_upgrade_is_finished_by_the_next_play_and_loses_no_open_epis
     release, opened = appliance.release(), appliance.open_episodes()
     newer = as_version(wheelhouse, workshop, "0.1.8", {})
     inventory = write_inventory(
-        workshop / "newer.json", box.ssh, {**variables, "spreadscan_wheelhouse": str(newer)}
+        workshop / "newer.json", box.ssh, {**variables, "spreadscan_wheelhouses": str(newer.parent)}
     )
     before = appliance.main_pids()
 
@@ -535,7 +541,7 @@ def test_upgrade_to_another_layout_makes_new_regions_and_loses_no_open_episode(
     other = as_version(wheelhouse, workshop, "0.2.0", {"spreadscan/shm/layout.py": OTHER_LAYOUT})
     inventory = write_inventory(
         workshop / "layout.json", box.ssh,
-        {**variables, "spreadscan_wheelhouse": str(other), "spreadscan_releases_kept": 0},
+        {**variables, "spreadscan_wheelhouses": str(other.parent), "spreadscan_releases_kept": 0},
     )  # fmt: skip
 
     play("site.yml", inventory, *RELEASE_ALONE, environment=quick).require_success()
@@ -568,7 +574,7 @@ def test_exchange_that_is_away_takes_no_release_back(
     changed = with_setting(variables, "config", "engine", "open_net_bps", 6.0)
     inventory = write_inventory(
         workshop / "away.json", box.ssh,
-        {**changed, "spreadscan_wheelhouse": str(workshop / "wheelhouse-0.2.0")},
+        {**changed, "spreadscan_wheelhouses": str(workshop / "0.2.0")},
     )  # fmt: skip
     way_to_mexc.cut()
 
@@ -601,7 +607,7 @@ def test_release_that_alone_cannot_reach_an_exchange_is_not_let_in(
     wrong = with_setting(variables, "exchanges", "exchanges", "okx", "spot", "ws_url", mistyped)
     inventory = write_inventory(
         workshop / "unreached.json", box.ssh,
-        {**wrong, "spreadscan_wheelhouse": str(workshop / "wheelhouse-0.2.0")},
+        {**wrong, "spreadscan_wheelhouses": str(workshop / "0.2.0")},
     )  # fmt: skip
 
     recap = play("site.yml", inventory, *RELEASE_ALONE, environment=quick)
@@ -622,7 +628,7 @@ def test_release_that_does_not_work_is_rolled_back(
     )
     inventory = write_inventory(
         workshop / "broken.json", box.ssh,
-        {**variables, "spreadscan_wheelhouse": str(broken)},
+        {**variables, "spreadscan_wheelhouses": str(broken.parent)},
     )  # fmt: skip
 
     recap = play("site.yml", inventory, *RELEASE_ALONE, environment=quick)

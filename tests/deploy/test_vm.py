@@ -104,7 +104,7 @@ def inventory(vm, workshop, simulated_settings, wheelhouse):
             "hugepages_enabled": True,
             "spreadscan_operators": ["alice"],
             "spreadscan_settings": settings,
-            "spreadscan_wheelhouse": str(wheelhouse),
+            "spreadscan_wheelhouses": str(wheelhouse.parent),
             "units_start_timeout_s": 900,
         },
     )
