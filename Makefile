@@ -197,7 +197,7 @@ undeploy: $(DEPLOYER) ## Take it off the hosts; PURGE=yes the data too
 deploy-test: $(DEPLOY_TESTER) ## Prove the deployment on machines of its own (root); LEG=box, vm or arm64; a box with SUITE=trixie or noble
 	@$(if $(SUITE),test "$(LEG)" = box || { echo "SUITE=$(SUITE) goes with LEG=box alone" >&2; exit 64; })
 	$(BIN)/python tests/deploy/wheelhouses.py
-	$(BIN)/python -m pytest -m deploy $(if $(LEG),$(LEG:%=tests/deploy/test_%.py),tests/deploy)
+	$(BIN)/python -m pytest -m deploy $(if $(LEG),$(foreach leg,$(LEG),$(wildcard tests/deploy/test_$(leg) tests/deploy/test_$(leg).py)),tests/deploy)
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --quiet

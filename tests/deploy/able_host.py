@@ -33,6 +33,7 @@ ENDED_BY_GUEST = 2 * 16 + 1
 TRIAL = "mkdir /sys/fs/cgroup/trial && mount -t tmpfs trial /mnt && ip link show lo >/dev/null"
 
 
+@functools.cache
 def why_not(leg: str) -> str:
     """Return in one line why a leg cannot run here; "" when it can, and its image is built."""
     build, trial = {

@@ -9,6 +9,10 @@ from ssh_way import SshWay
 __all__ = ["Appliance"]
 
 POLL_S = 0.25
+LEAVINGS = (
+    "find /etc /opt /usr/local /root /home /dev/shm /run/spreadscan /run/systemd/system "
+    "/var/lib/spreadscan -not -type d -not -path '/root/.ansible*' -not -name '*-' 2>/dev/null"
+)
 
 
 class Appliance:
@@ -65,6 +69,25 @@ class Appliance:
     def open_episodes(self) -> set[int]:
         """Return the ids of those that are open."""
         return {episode for episode, ending in self.episodes().items() if ending is None}
+
+    def require_kept(self, opened: set[int]) -> None:
+        """Require what was open to be open under the same id, or ended as episodes do.
+
+        Raises:
+            AssertionError: it is gone, or ended otherwise.
+        """
+        episodes = self.episodes()
+        assert opened, "nothing was open, so nothing was shown"
+        assert opened <= episodes.keys()
+        assert {episodes[episode] for episode in opened} <= {None, "converged", "expired"}
+
+    def files(self, pattern: str) -> list[str]:
+        """Return what there is of its data by that name."""
+        return self.ssh.run(f"ls -d /var/lib/spreadscan/{pattern}", check=False).stdout.split()
+
+    def leavings(self) -> set[str]:
+        """Return all files where it, or a play, may leave some."""
+        return set(self.ssh.run(LEAVINGS, check=False).stdout.splitlines())
 
     def status(self, user: str = "root") -> int:
         """Return the verdict of `spread-ctl status`: 0 is all green."""

@@ -5,13 +5,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 from lifeline import bound_family
 from ssh_way import SshWay
 
-__all__ = ["ANSIBLE", "REPOSITORY", "Recap", "play", "write_inventory"]
+__all__ = ["ANSIBLE", "REPOSITORY", "Recap", "interrupt", "play", "write_inventory"]
 
 REPOSITORY = Path(__file__).parents[2]
 ANSIBLE = REPOSITORY / "ansible"
@@ -24,13 +26,23 @@ SHOWN_CHARACTERS = 12_000
 
 
 class Recap(msgspec.Struct, frozen=True):
-    """How a play ended on the one host there is."""
+    """How a play ended, on all its hosts together."""
 
     status: int
     changed: int
     failed: int
     unreachable: int
     output: str
+
+    @property
+    def said(self) -> str:
+        """The output without the breaks of its lines."""
+        return " ".join(self.output.split())
+
+    def said_of(self, host: str) -> str:
+        """Return why a host has failed, without the breaks of its lines; "" when it has not."""
+        fault = re.search(rf"^fatal: \[{host}\]: .*(\n[ \n].*)*", self.output, re.MULTILINE)
+        return " ".join(fault[0].split()) if fault else ""
 
     def require_success(self) -> "Recap":
         """Return it, or say what failed.
@@ -45,10 +57,18 @@ class Recap(msgspec.Struct, frozen=True):
         return self
 
 
-def write_inventory(file: Path, ssh: SshWay, variables: dict[str, object]) -> Path:
-    """Write an inventory of one host."""
-    host = {**ssh.ansible_variables(), **variables}
-    file.write_text(json.dumps({"spreadscan": {"hosts": {ssh.host: host}}}))
+def write_inventory(
+    file: Path,
+    ssh: SshWay,
+    variables: Mapping[str, object],
+    names: Mapping[str, Mapping[str, object]] | None = None,
+) -> Path:
+    """Write an inventory of one host, or of several names for it with variables of their own."""
+    hosts = {
+        name: {**ssh.ansible_variables(), **variables, **own}
+        for name, own in (names or {ssh.host: {}}).items()
+    }
+    file.write_text(json.dumps({"spreadscan": {"hosts": hosts}}))
     return file
 
 
@@ -57,9 +77,48 @@ def play(
     inventory: Path,
     *options: str,
     timeout_s: float = 1200,
-    environment: dict[str, str] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Recap:
     """Run a playbook; a play that hangs is ended."""
+    with _running(book, inventory, *options, environment=environment) as process:
+        try:
+            said, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, _ = process.communicate()
+            raise AssertionError(
+                f"{book}: no end within {timeout_s:g} s:\n{said[-SHOWN_CHARACTERS:]}"
+            ) from None
+    recaps = list(RECAP.finditer(said))
+    numbers = {
+        name: sum(int(recap[name]) for recap in recaps)
+        for name in ("changed", "failed", "unreachable")
+    }
+    return Recap(process.returncode, output=said, **numbers)
+
+
+def interrupt(
+    book: str, inventory: Path, *options: str, environment: Mapping[str, str], at: str
+) -> None:
+    """Run a playbook and kill it when it comes to a task.
+
+    Raises:
+        AssertionError: it does not come to it.
+    """
+    with _running(book, inventory, *options, environment=environment) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if f"{at}]" in line:
+                break
+        process.kill()
+    assert f"{at}]" in said[-1], "".join(said)[-SHOWN_CHARACTERS:]
+
+
+def _running(
+    book: str, inventory: Path, *options: str, environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
     scripts = Path(sys.executable).parent
     # Ansible's workers leave its session: nothing of a play goes on when the play, or this process,
     # is ended.
@@ -74,18 +133,9 @@ def play(
         "ANSIBLE_HOME": str(inventory.parent / "ansible"),
         "ANSIBLE_NOCOLOR": "1",
         "PATH": f"{scripts}:{os.environ['PATH']}",
-        **(environment or {}),
+        **environment,
     }
-    try:
-        ran = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ANSIBLE,
-            env=surroundings, check=False, stdin=subprocess.DEVNULL, timeout=timeout_s,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as expired:
-        said = (expired.stdout or b"").decode(errors="replace")[-SHOWN_CHARACTERS:]
-        raise AssertionError(f"{book}: no end within {timeout_s:g} s:\n{said}") from None
-    counts = RECAP.search(ran.stdout)
-    numbers = {
-        name: int(counts[name]) if counts else 0 for name in ("changed", "failed", "unreachable")
-    }
-    return Recap(ran.returncode, output=ran.stdout, **numbers)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ANSIBLE,
+        env=surroundings, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
