@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import tomli_w
 
@@ -19,6 +20,10 @@ CONFIG = Path(__file__).parents[1] / "config"
 # A shell that runs the tests in the background has SIGINT ignored, and so would every program that
 # they start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples every time, and none fails because the machine is busy or emulated.
+hypothesis.settings.register_profile("spreadscan", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("spreadscan")
 
 
 class ManualClock:

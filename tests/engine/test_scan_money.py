@@ -188,9 +188,7 @@ FEE = st.decimals("-2", "40", places=2)
 MULTIPLIER = st.sampled_from([Decimal(1), Decimal(10), Decimal(1000), Decimal(1_000_000)])
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     raw=st.tuples(PRICE, PRICE, QTY, QTY),
     apart_bps=st.decimals("1", "900", places=3),

@@ -95,7 +95,7 @@ def test_what_was_seen_before_never_changes_what_a_frame_means(source):
 
 @every_source
 @given(data=st.binary(max_size=400))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_random_bytes_are_never_a_quote(source, data):
     assert extractor(source).decode(data).status != QuoteStatus.QUOTE
 

@@ -417,7 +417,7 @@ def test_pause_of_our_own_is_nobody_elses():
     assert {number for _, number in world.told("drop")} == {0}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(st.floats(0.002, 20.0), min_size=1, max_size=4), min_size=1, max_size=3),
     st.integers(0, 2**32),
@@ -439,7 +439,7 @@ def test_healthy_source_however_quiet_raises_no_alarm(rates, seed):
     assert [entry for entry in world.log if entry[1] != "ask"] == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.05, 2.9), st.integers(0, 2**32))
 def test_repeating_source_whose_coins_only_repeat_raises_no_alarm(late_s, seed):
     rng = random.Random(seed)

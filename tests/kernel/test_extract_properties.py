@@ -86,7 +86,7 @@ def test_what_a_json_parser_refuses_is_mostly_refused_here_and_never_changes_a_p
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_are_never_a_quote(data):
     for decode in DECODERS:
         assert decode(data).status != QuoteStatus.QUOTE
@@ -96,7 +96,7 @@ DECIMALS = st.from_regex(r"\A[0-9]{1,12}(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,3})?\Z
 
 
 @given(DECIMALS, DECIMALS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_prices_equal_float_of_their_text_or_are_refused_for_what_float_says(bid_text, ask_text):
     bid, ask = float(bid_text), float(ask_text)
     found = DECODERS[0](flat(b=bid_text, a=ask_text))
@@ -116,7 +116,7 @@ def test_prices_equal_float_of_their_text_or_are_refused_for_what_float_says(bid
 
 
 @given(st.floats(min_value=1e-14, max_value=9e8), st.floats(min_value=1e-14, max_value=9e8))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_every_double_survives_the_way_through_its_shortest_text(first, second):
     bid, ask = sorted((first, second))
     found = DECODERS[0](flat(b=repr(bid), a=repr(ask)))
@@ -128,7 +128,7 @@ def test_every_double_survives_the_way_through_its_shortest_text(first, second):
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_as_a_symbol_is_unknown_and_spelled_back(symbol):
     for ascii_only in (True, False):
         try:
@@ -151,7 +151,7 @@ def test_any_text_as_a_symbol_is_unknown_and_spelled_back(symbol):
         max_leaves=20,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_json_beside_the_quote_is_stepped_over(tree):
     frame = flat()[:-1] + b',"zz":' + json.dumps(tree).encode() + b"}"
 

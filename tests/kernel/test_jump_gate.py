@@ -218,9 +218,7 @@ def test_changes_pass_the_same_gate_and_build_on_what_is_held(stream):
     assert (stream.stored()["bid"], stream.stored()["ask"], stream.flags()) == (99.0, 150.0, 0)
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(
     mids=st.lists(
         st.sampled_from([100, 105, 111, 122, 200, 210, 225, 1_000, "reconnect", "rest 200"]),

@@ -350,9 +350,7 @@ class Model:
         return QUOTE
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(
     steps=st.lists(
         st.tuples(

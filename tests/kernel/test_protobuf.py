@@ -300,7 +300,7 @@ TEXTS = st.builds(repr, PRICES) | st.from_regex(r"\A[0-9]{1,12}(\.[0-9]{1,12})?\
     ask_qty=TEXTS, version=st.integers(0, 10**18 - 1), sent_ms=st.integers(1, 2**42),
     created_ms=st.integers(0, 2**63 - 1),
 )  # fmt: skip
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_generated_frames_have_the_values_of_the_reference(
     symbol, bid, bid_qty, ask, ask_qty, version, sent_ms, created_ms
 ):
@@ -336,7 +336,7 @@ FIELDS = st.lists(
 
 
 @given(outer=FIELDS, inner=FIELDS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_no_message_of_random_fields_is_understood_otherwise_than_by_the_reference(outer, inner):
     def encoded(fields):
         sizes = {1: 8, 5: 4}

@@ -93,7 +93,7 @@ NUMBERS = st.from_regex(r"\A[0-9]{1,9}(\.[0-9]{1,10})?(e[0-9])?\Z") | st.sampled
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans()), max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_series_of_frames_has_the_values_of_each_alone(rows):
     seasoned = Extractor(FLAT, LEGS).decode
     for bid, bid_qty, ask, ask_qty, is_enveloped in rows:

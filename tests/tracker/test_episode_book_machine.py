@@ -268,8 +268,6 @@ class EpisodeLife(RuleBasedStateMachine):
                 assert episode.suspended_ns <= episode.ended_ns - episode.opened_ns
 
 
-EpisodeLife.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
-)
+EpisodeLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 # A minute of CPU, which a busy machine takes several for.
 TestEpisodeLife = pytest.mark.timeout(600)(EpisodeLife.TestCase)
