@@ -93,7 +93,9 @@ def arm64_root() -> Path:
             check=True, timeout=900,
         )  # fmt: skip
         shutil.copy(LOCK, wheels)
-        (wheels / "tools.lock").write_text(_entries(LOCK.read_text(), "setuptools", "wheel"))
+        (wheels / "tools.lock").write_text(
+            _entries(LOCK.read_text(), "packaging", "setuptools", "wheel")
+        )
         pip = f"{VENV}/bin/pip --quiet install --no-index --find-links wheels --require-hashes"
         status, said = run_there(
             new, wheels.parent, "sh", "-ec",
