@@ -9,9 +9,11 @@ from ssh_way import SshWay
 __all__ = ["Appliance"]
 
 POLL_S = 0.25
+# But for what Ansible, shadow's tools and Ubuntu's greeting leave by themselves.
 LEAVINGS = (
     "find /etc /opt /usr/local /root /home /dev/shm /run/spreadscan /run/systemd/system "
-    "/var/lib/spreadscan -not -type d -not -path '/root/.ansible*' -not -name '*-' 2>/dev/null"
+    "/var/lib/spreadscan -not -type d -not -path '/root/.ansible*' -not -name '*-' "
+    "-not -name motd.legal-displayed 2>/dev/null"
 )
 
 
