@@ -170,7 +170,7 @@ EXPECTED = {
     "dead_with_a_fresh_slot": {"status": {3, 64}, "explain": {3, 64}, "shutdown": {3}},
     "foreign_layout": {"status": {1, 2, 64}, "kill": {78}, "pause": {64, 78}, "explain": {78}},
     "no_permission": {"status": {64, 78}, "kill": {78}, "doctor": {2}, "config": {0, 78}},
-    "read_only_files": {"status": {1, 2, 64}, "kill": {1}, "pause": {64, 78}, "doctor": {2}},
+    "read_only_files": {"status": {1, 2, 64}, "kill": {1}, "pause": {64, 75}, "doctor": {2}},
     "full_disk": {"status": {1, 2, 64}, "kill": {1}, "pause": {1, 64}, "shutdown": {0, 3, 75}},
 }
 
