@@ -9,11 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from able_host import why_not
 from arm64 import arm64_root, build_wheel, run_there
-from leftovers import end_in_order, workshop
 
-pytestmark = [pytest.mark.deploy, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.deploy, pytest.mark.scenario("arm64"), pytest.mark.timeout(5400)]
 
 REPOSITORY = Path(__file__).parents[2]
 # One rounding for a product and a sum, where the kernel's formulas have two.
@@ -22,27 +20,18 @@ FUSED = re.compile(r"\tf(?:n?m(?:add|sub)|ml[as])\t")
 
 @pytest.fixture(scope="module")
 def root():
-    end_in_order()
-    if reason := why_not("arm64"):
-        pytest.skip(f"this host cannot run arm64: {reason}")
     return arm64_root()
 
 
 @pytest.fixture(scope="module")
-def work():
-    with workshop() as folder:
-        yield folder
+def wheel(root, workshop):
+    return build_wheel(root, workshop / "build")
 
 
 @pytest.fixture(scope="module")
-def wheel(root, work):
-    return build_wheel(root, work / "build")
-
-
-@pytest.fixture(scope="module")
-def installed(root, work, wheel):
+def installed(root, workshop, wheel):
     """The tests beside the installed wheel; the package's source is not there."""
-    there = work / "there"
+    there = workshop / "there"
     for name in ("tests", "config", "docs"):
         shutil.copytree(
             REPOSITORY / name, there / name, ignore=shutil.ignore_patterns("__pycache__")
@@ -61,10 +50,10 @@ def test_wheel_is_for_every_usual_arm64(wheel):
     assert wheel.name.endswith("manylinux_2_17_aarch64.whl")
 
 
-def test_no_module_rounds_a_product_and_a_sum_at_once(wheel, work):
+def test_no_module_rounds_a_product_and_a_sum_at_once(wheel, workshop):
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(work / "unpacked")
-    modules = list((work / "unpacked").rglob("*.so"))
+        archive.extractall(workshop / "unpacked")
+    modules = list((workshop / "unpacked").rglob("*.so"))
 
     assert len(modules) == len(list((REPOSITORY / "spreadscan/kernel").glob("*.pyx")))
     for module in modules:
